@@ -1,0 +1,44 @@
+package endpoint
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+)
+
+// maxQueryBytes bounds a query before it is parsed.
+const maxQueryBytes = 16 << 10
+
+// Query parses the query of a request strictly: a malformed one is a problem,
+// as is a parameter that is not among single and repeatable, or one of single
+// that comes twice.
+func Query(r *http.Request, single, repeatable []string) (url.Values, error) {
+	query, err := AnyQuery(r)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range query {
+		switch {
+		case slices.Contains(single, name):
+			if len(values) > 1 {
+				return nil, Invalid(fmt.Sprintf("The parameter %s was given more than once.", name))
+			}
+		case !slices.Contains(repeatable, name):
+			return nil, Invalid(fmt.Sprintf("The parameter %.40q is not known here.", name))
+		}
+	}
+	return query, nil
+}
+
+// AnyQuery parses the query of a request that may have parameters unknown to us.
+func AnyQuery(r *http.Request) (url.Values, error) {
+	if len(r.URL.RawQuery) > maxQueryBytes {
+		return nil, Invalid("The query is too long.")
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, Invalid("The query is malformed.")
+	}
+	return query, nil
+}

@@ -1,0 +1,165 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
+	"google.golang.org/grpc"
+)
+
+// A Record collects what the log line of one request says. Handlers fill in the
+// plain fields; the counters may be raised from any goroutine.
+type Record struct {
+	RequestID  string
+	User       string // sub
+	Reason     Reason
+	Incomplete string // incomplete.reason of a listing
+	Err        error  // private cause
+
+	UpstreamCalls atomic.Int64 // calls that left the process
+	QuotaUnits    atomic.Int64 // of the Gmail API
+}
+
+// Failed notes why a request failed.
+func (rec *Record) Failed(p *Problem) {
+	rec.Reason = p.Reason
+	rec.Err = p.Err
+	if p.Err == nil && p.Detail != "" {
+		rec.Err = errors.New(p.Detail)
+	}
+	if rec.User == "" {
+		rec.User = p.User
+	}
+}
+
+type recordKey struct{}
+
+func withRecord(ctx context.Context, rec *Record) context.Context {
+	return context.WithValue(ctx, recordKey{}, rec)
+}
+
+// RecordOf returns the record of the request that ctx belongs to. Outside a
+// request it returns one that nobody reads.
+func RecordOf(ctx context.Context) *Record {
+	if rec, ok := ctx.Value(recordKey{}).(*Record); ok {
+		return rec
+	}
+	return new(Record)
+}
+
+// CountingTransport counts each request it passes on as an upstream call.
+func CountingTransport(next http.RoundTripper) http.RoundTripper {
+	return countingTransport{next}
+}
+
+type countingTransport struct{ next http.RoundTripper }
+
+func (t countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	RecordOf(r.Context()).UpstreamCalls.Add(1)
+	return t.next.RoundTrip(r)
+}
+
+// CountUnary counts a gRPC call as an upstream call.
+func CountUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	RecordOf(ctx).UpstreamCalls.Add(1)
+	return invoke(ctx, method, req, reply, cc, opts...)
+}
+
+// CountStream counts a streaming gRPC call as an upstream call.
+func CountStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	RecordOf(ctx).UpstreamCalls.Add(1)
+	return streamer(ctx, desc, cc, method, opts...)
+}
+
+// NewLogger returns a logger of JSON lines with the names that Cloud Logging
+// gives a meaning: severity, message, and the trace set by the endpoint.
+func NewLogger(w io.Writer) *slog.Logger {
+	rename := func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) > 0 {
+			return a
+		}
+		switch a.Key {
+		case slog.LevelKey:
+			return slog.String("severity", severity(a.Value.Any().(slog.Level)))
+		case slog.MessageKey:
+			a.Key = "message"
+		}
+		return a
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: rename}))
+}
+
+func severity(l slog.Level) string {
+	if l == slog.LevelWarn {
+		return "WARNING"
+	}
+	return l.String()
+}
+
+func (e *Endpoint) logLine(r *http.Request, rec *Record, status int, took time.Duration) {
+	attrs := []slog.Attr{
+		slog.String("function", e.Name),
+		slog.String("method", r.Method),
+		slog.Int("status", status),
+		slog.String("request_id", rec.RequestID),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.Int64("upstream_calls", rec.UpstreamCalls.Load()),
+	}
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	add("user", rec.User)
+	add("reason", string(rec.Reason))
+	add("incomplete", rec.Incomplete)
+	if units := rec.QuotaUnits.Load(); units > 0 {
+		attrs = append(attrs, slog.Int64("quota_units", units))
+	}
+	if rec.Err != nil {
+		add("error", rec.Err.Error())
+	}
+	if p, ok := rec.Err.(*panicError); ok {
+		add("stack", p.stack)
+	}
+	if trace := funcframework.TraceIDFromContext(r.Context()); trace != "" && e.Project != "" {
+		add("logging.googleapis.com/trace", "projects/"+e.Project+"/traces/"+trace)
+	}
+	e.Log.LogAttrs(r.Context(), levelOf(rec.Reason), e.Name, attrs...)
+}
+
+func levelOf(reason Reason) slog.Level {
+	switch reason {
+	case Internal, Misconfigured, GmailDisabled:
+		return slog.LevelError
+	case UpstreamUnavailable, RateLimited, NoUserID:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// A panicError is a recovered panic. The text names the value's type only,
+// unless the runtime made it: any other value could hold a secret.
+type panicError struct {
+	text  string
+	stack string
+}
+
+func newPanicError(v any) *panicError {
+	text := fmt.Sprintf("panic with a %T", v)
+	if err, ok := v.(runtime.Error); ok {
+		text = "panic: " + err.Error()
+	}
+	return &panicError{text, string(debug.Stack())}
+}
+
+func (p *panicError) Error() string { return p.text }

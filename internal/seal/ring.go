@@ -1,0 +1,235 @@
+package seal
+
+import (
+	"context"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// refreshEvery is how long keys are used before they are fetched again.
+	refreshEvery = 10 * time.Minute
+	// retryEvery is the pause after a refresh that failed, and between two
+	// looks at the latest version that callers can provoke.
+	retryEvery = 10 * time.Second
+	// refusalTTL is how long it is remembered that a version can't be had.
+	refusalTTL = time.Minute
+	// fetchTimeout bounds one trip to the source. Callers that wait for it
+	// leave earlier if their own context ends.
+	fetchTimeout = 5 * time.Second
+)
+
+// ErrRefused is wrapped by the errors of a [Fetch] that will not change by
+// trying again: the version is absent, disabled or destroyed, may not be read,
+// or holds no usable key.
+var ErrRefused = errors.New("seal: key version refused")
+
+// Latest asks a [Fetch] for the version created last.
+const Latest = "latest"
+
+// A Fetch reads one version of the seal key: a decimal number, or [Latest]. It
+// returns the number of the version read.
+type Fetch func(ctx context.Context, version string) (number int64, key []byte, err error)
+
+// A Ring holds the enabled versions of the seal key: the newest seals, all of
+// them open. It is safe for concurrent use and does nothing until it is used.
+type Ring struct {
+	fetch   Fetch
+	baseURL string
+	now     func() time.Time
+	flight  singleflight.Group
+
+	mu        sync.Mutex
+	keys      map[int64]map[Purpose]cipher.AEAD
+	newest    int64               // 0: none yet
+	refreshAt time.Time           // when to fetch again
+	lookAt    time.Time           // before this, no look at Latest on a caller's word
+	refused   map[int64]time.Time // until when a version counts as not to be had
+}
+
+// NewRing returns a ring that reads its keys with fetch. baseURL is the
+// environment that states, hand-off codes and sessions belong to.
+func NewRing(fetch Fetch, baseURL string, now func() time.Time) *Ring {
+	return &Ring{
+		fetch:   fetch,
+		baseURL: baseURL,
+		now:     now,
+		keys:    make(map[int64]map[Purpose]cipher.AEAD),
+		refused: make(map[int64]time.Time),
+	}
+}
+
+// Load makes sure that a key is there and not older than ten minutes. Calling
+// it is never necessary: it only moves the trip forward.
+func (r *Ring) Load(ctx context.Context) error {
+	r.mu.Lock()
+	cold, due := r.newest == 0, !r.now().Before(r.refreshAt)
+	r.mu.Unlock()
+	if !due {
+		return nil
+	}
+	err := r.once(ctx, "refresh", r.refresh)
+	if cold {
+		return err
+	}
+	return nil // a warm ring keeps its last good keys
+}
+
+func (r *Ring) newestKey(ctx context.Context, p Purpose) (int64, cipher.AEAD, error) {
+	if err := r.Load(ctx); err != nil {
+		return 0, nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.newest, r.keys[r.newest][p], nil
+}
+
+// keyFor returns the key of a version that a caller named. What a caller can
+// make the ring fetch is bounded: above the newest version one look at the
+// latest every ten seconds, below it one fetch a version and minute.
+func (r *Ring) keyFor(ctx context.Context, p Purpose, version int64) (key cipher.AEAD, newest int64, err error) {
+	if err := r.Load(ctx); err != nil {
+		return nil, 0, err
+	}
+	if r.mayLook(version) {
+		if err := r.once(ctx, Latest, r.look); err != nil && !errors.Is(err, ErrRefused) {
+			return nil, 0, err
+		}
+	}
+	if r.mayFetch(version) {
+		err := r.once(ctx, strconv.FormatInt(version, 10), func(ctx context.Context) error { return r.add(ctx, version) })
+		if err != nil && !errors.Is(err, ErrRefused) {
+			return nil, 0, err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	keys, ok := r.keys[version]
+	if !ok {
+		return nil, 0, ErrNotOpened
+	}
+	return keys[p], r.newest, nil
+}
+
+// mayLook reports whether version is newer than any known and a look at the
+// latest is due; it takes the turn.
+func (r *Ring) mayLook(version int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	if version <= r.newest || now.Before(r.lookAt) {
+		return false
+	}
+	r.lookAt = now.Add(retryEvery)
+	return true
+}
+
+// mayFetch reports whether version is older than the newest, unknown, and not
+// refused lately.
+func (r *Ring) mayFetch(version int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return version < r.newest && r.keys[version] == nil && !r.now().Before(r.refused[version])
+}
+
+// once runs f for all callers that ask for the same key at the same time. f
+// gets a context of its own: one caller that leaves does not fail the others.
+func (r *Ring) once(ctx context.Context, key string, f func(context.Context) error) error {
+	done := r.flight.DoChan(key, func() (any, error) {
+		return nil, f(context.WithoutCancel(ctx))
+	})
+	select {
+	case res := <-done:
+		return res.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// refresh fetches the latest version, then every older one that is known: one
+// that was disabled meanwhile stops opening. Whatever can't be reached stays.
+func (r *Ring) refresh(ctx context.Context) error {
+	if err := r.look(ctx); err != nil {
+		if cold := r.postpone(); cold || !errors.Is(err, ErrRefused) {
+			return err
+		}
+	}
+	for _, version := range r.olderVersions() {
+		_ = r.add(ctx, version) // a refusal drops the key; anything else keeps it until the next time
+	}
+	return nil
+}
+
+// postpone puts off the next refresh of a warm ring. A cold one tries again at
+// once, with the next caller.
+func (r *Ring) postpone() (cold bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.newest == 0 {
+		return true
+	}
+	r.refreshAt = r.now().Add(retryEvery)
+	return false
+}
+
+func (r *Ring) olderVersions() []int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var older []int64
+	for v := range r.keys {
+		if v != r.newest {
+			older = append(older, v)
+		}
+	}
+	return older
+}
+
+// look fetches the latest version and makes it the one that seals.
+func (r *Ring) look(ctx context.Context) error {
+	version, keys, err := r.get(ctx, Latest)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys[version] = keys
+	r.newest = version
+	r.refreshAt = r.now().Add(refreshEvery)
+	return nil
+}
+
+// add fetches one version by its number.
+func (r *Ring) add(ctx context.Context, version int64) error {
+	_, keys, err := r.get(ctx, strconv.FormatInt(version, 10))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if errors.Is(err, ErrRefused) {
+		delete(r.keys, version)
+		r.refused[version] = r.now().Add(refusalTTL)
+	}
+	if err != nil {
+		return err
+	}
+	r.keys[version] = keys
+	return nil
+}
+
+func (r *Ring) get(ctx context.Context, version string) (int64, map[Purpose]cipher.AEAD, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	number, secret, err := r.fetch(ctx, version)
+	if err != nil {
+		return 0, nil, err
+	}
+	keys, err := deriveKeys(secret, r.baseURL)
+	if err != nil {
+		return 0, nil, fmt.Errorf("%w: version %d: %w", ErrRefused, number, err)
+	}
+	return number, keys, nil
+}

@@ -1,0 +1,310 @@
+package tokenstore
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/compute/metadata"
+	"cloud.google.com/go/firestore"
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
+	"golang.org/x/sync/singleflight"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"example.com/gmailgrant/internal/seal"
+)
+
+// Config says where a [Store] finds things. All fields but those with a default
+// are needed.
+type Config struct {
+	Project          string           // Google Cloud project ID; empty: asked of the metadata server
+	ClientSecretName string           // secret ID or full resource name
+	SealKeyName      string           // the same
+	Database         string           // Firestore database ID
+	BaseURL          string           // the environment that sealed values belong to
+	Now              func() time.Time // default time.Now
+	HTTPClient       *http.Client     // for Google's OAuth endpoints; it must not follow redirects
+
+	FirestoreEmulator     string // host:port without TLS, instead of Google's
+	SecretManagerEmulator string // the same
+
+	// DialOptions are added to both gRPC connections.
+	DialOptions []grpc.DialOption
+}
+
+// A Store reads the client secret, keeps grants and hands out access tokens. It
+// is safe for concurrent use.
+type Store struct {
+	cfg   Config
+	ring  *seal.Ring
+	now   func() time.Time
+	cache grantCache
+
+	projectID lazy[string]
+	secrets   lazy[*secretmanager.Client]
+	documents lazy[*firestore.Client]
+
+	clientMu     sync.Mutex
+	client       *Client
+	clientAt     time.Time // when it was fetched, or fetching it was last tried
+	clientFlight singleflight.Group
+	tokenFlight  singleflight.Group
+}
+
+// New returns a store. It does no I/O.
+func New(cfg Config) *Store {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Store{cfg: cfg, now: cfg.Now}
+	s.ring = seal.NewRing(s.fetchSealKey, cfg.BaseURL, cfg.Now)
+	return s
+}
+
+// Ring returns the seal keys, for what other packages seal.
+func (s *Store) Ring() *seal.Ring { return s.ring }
+
+// Close closes the connections that were opened. The store can't be used
+// afterwards.
+func (s *Store) Close() error {
+	var errs []error
+	if c, ok := s.secrets.peek(); ok {
+		errs = append(errs, c.Close())
+	}
+	if c, ok := s.documents.peek(); ok {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// lazy makes a value at its first use. A failure is not kept: the next use
+// tries again.
+type lazy[T any] struct {
+	mu    sync.Mutex
+	made  bool
+	value T
+}
+
+func (l *lazy[T]) get(create func() (T, error)) (T, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.made {
+		return l.value, nil
+	}
+	value, err := create()
+	if err != nil {
+		return value, err
+	}
+	l.value, l.made = value, true
+	return value, nil
+}
+
+func (l *lazy[T]) peek() (T, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.value, l.made
+}
+
+const metadataTimeout = 3 * time.Second
+
+func (s *Store) project() (string, error) {
+	if s.cfg.Project != "" {
+		return s.cfg.Project, nil
+	}
+	return s.projectID.get(func() (string, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), metadataTimeout)
+		defer cancel()
+		id, err := metadata.ProjectIDWithContext(ctx)
+		if err != nil {
+			return "", unavailable("metadata server", errors.New("no project ID; GOOGLE_CLOUD_PROJECT can name it"))
+		}
+		return id, nil
+	})
+}
+
+// secretClient and firestoreClient never get a request's context: a client
+// keeps the one it is made with.
+
+func (s *Store) secretClient() (*secretmanager.Client, error) {
+	return s.secrets.get(func() (*secretmanager.Client, error) {
+		c, err := secretmanager.NewClient(context.Background(), s.clientOptions(s.cfg.SecretManagerEmulator)...)
+		if err != nil {
+			return nil, misconfigured("Secret Manager client", err)
+		}
+		return c, nil
+	})
+}
+
+func (s *Store) firestoreClient() (*firestore.Client, error) {
+	return s.documents.get(func() (*firestore.Client, error) {
+		project, err := s.project()
+		if err != nil {
+			return nil, err
+		}
+		c, err := firestore.NewClientWithDatabase(context.Background(), project, s.cfg.Database, s.clientOptions(s.cfg.FirestoreEmulator)...)
+		if err != nil {
+			return nil, misconfigured("Firestore client", err)
+		}
+		return c, nil
+	})
+}
+
+func (s *Store) clientOptions(emulator string) []option.ClientOption {
+	var opts []option.ClientOption
+	for _, d := range s.cfg.DialOptions {
+		opts = append(opts, option.WithGRPCDialOption(d))
+	}
+	if emulator == "" {
+		return opts
+	}
+	return append(opts,
+		option.WithEndpoint(emulator),
+		option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	)
+}
+
+// accessSecret reads one version of a secret: a number or "latest".
+func (s *Store) accessSecret(ctx context.Context, name, version string) (number int64, payload []byte, err error) {
+	client, err := s.secretClient()
+	if err != nil {
+		return 0, nil, err
+	}
+	if !strings.HasPrefix(name, "projects/") {
+		project, err := s.project()
+		if err != nil {
+			return 0, nil, err
+		}
+		name = "projects/" + project + "/secrets/" + name
+	}
+	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
+	defer cancel()
+	answer, err := client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name + "/versions/" + version})
+	if err != nil {
+		return 0, nil, secretError(name, version, err)
+	}
+	number, err = strconv.ParseInt(answer.GetName()[strings.LastIndex(answer.GetName(), "/")+1:], 10, 64)
+	if err != nil {
+		return 0, nil, unavailable("Secret Manager", errors.New("answered with no version number"))
+	}
+	return number, answer.GetPayload().GetData(), nil
+}
+
+// refusals are the answers of Secret Manager that trying again won't change.
+var refusals = []codes.Code{codes.NotFound, codes.PermissionDenied, codes.FailedPrecondition, codes.InvalidArgument, codes.Unauthenticated}
+
+func secretError(name, version string, err error) error {
+	code := status.Code(err)
+	op := "secret " + name + " version " + version
+	if slices.Contains(refusals, code) {
+		return misconfigured(op, fmt.Errorf("%w: %s", seal.ErrRefused, code))
+	}
+	return unavailable(op, grpcCause(err))
+}
+
+// grpcCause is what may be logged of a gRPC error: its code, and that the
+// deadline was the cause if so.
+func grpcCause(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	if errors.Is(err, context.Canceled) {
+		return context.Canceled
+	}
+	return errors.New(status.Code(err).String())
+}
+
+// fetchSealKey is the ring's source.
+func (s *Store) fetchSealKey(ctx context.Context, version string) (int64, []byte, error) {
+	number, payload, err := s.accessSecret(ctx, s.cfg.SealKeyName, version)
+	if err != nil {
+		return 0, nil, err
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(payload)))
+	if err != nil || len(key) < seal.MinKeyBytes {
+		cause := fmt.Errorf("%w: it must hold %d bytes or more in base64", seal.ErrRefused, seal.MinKeyBytes)
+		return number, nil, misconfigured("secret "+s.cfg.SealKeyName+" version "+strconv.FormatInt(number, 10), cause)
+	}
+	return number, key, nil
+}
+
+const (
+	clientRefreshEvery = 10 * time.Minute
+	clientRetryEvery   = 10 * time.Second
+)
+
+// Client returns the OAuth client. It is fetched again every ten minutes; while
+// that fails, the one that was fetched last stays.
+func (s *Store) Client(ctx context.Context) (*Client, error) {
+	client, age := s.knownClient()
+	if client != nil && age < clientRefreshEvery {
+		return client, nil
+	}
+	fresh, err := s.fetchClient(ctx)
+	if err != nil && client != nil {
+		return client, nil
+	}
+	return fresh, err
+}
+
+// newerClient fetches the client again after Google refused it. It returns nil
+// if it is still the same, or can't be fetched.
+func (s *Store) newerClient(ctx context.Context, refused *Client) *Client {
+	client, err := s.fetchClient(ctx)
+	if err != nil || client.ID == refused.ID && client.secret == refused.secret {
+		return nil
+	}
+	return client
+}
+
+func (s *Store) knownClient() (c *Client, age time.Duration) {
+	s.clientMu.Lock()
+	defer s.clientMu.Unlock()
+	return s.client, s.now().Sub(s.clientAt)
+}
+
+func (s *Store) fetchClient(ctx context.Context) (*Client, error) {
+	done := s.clientFlight.DoChan("", func() (any, error) {
+		_, payload, err := s.accessSecret(context.WithoutCancel(ctx), s.cfg.ClientSecretName, seal.Latest)
+		var client *Client
+		if err == nil {
+			client, err = ParseClient(payload)
+		}
+		return s.keepClient(client, err)
+	})
+	select {
+	case res := <-done:
+		client, _ := res.Val.(*Client)
+		return client, res.Err
+	case <-ctx.Done():
+		return nil, unavailable("client secret", ctx.Err())
+	}
+}
+
+// keepClient keeps what was fetched, or, after a failure, puts off the next try
+// of a store that has a client already.
+func (s *Store) keepClient(client *Client, err error) (*Client, error) {
+	s.clientMu.Lock()
+	defer s.clientMu.Unlock()
+	if err != nil {
+		s.clientAt = s.now().Add(clientRetryEvery - clientRefreshEvery)
+		if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrMisconfigured) {
+			err = misconfigured("secret "+s.cfg.ClientSecretName, err)
+		}
+		return nil, err
+	}
+	s.client, s.clientAt = client, s.now()
+	return client, nil
+}

@@ -1,0 +1,202 @@
+package tokenstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// leeway is how long an access token must still live to be handed out.
+	leeway = time.Minute
+	// tokenTimeout bounds getting a token, all calls together.
+	tokenTimeout = 20 * time.Second
+	// maxAttempts bounds how often a lost condition is tried again.
+	maxAttempts = 6
+)
+
+// A Token is an access token with the grant it belongs to. It may be shared by
+// several callers; none may modify it.
+type Token struct {
+	AccessToken Secret
+	Grant       *Grant
+	stored      <-chan struct{} // closed when a new access token has been stored; nil: nothing to store
+}
+
+// Wait returns when a new access token has been stored with its grant, or could
+// not be. Call it before ending the answer to a request: the platform stops the
+// CPU afterwards. It is bounded in time.
+func (t *Token) Wait() {
+	if t != nil && t.stored != nil {
+		<-t.stored
+	}
+}
+
+// Token returns an access token of the user's grant with this ID. It comes from
+// memory if the grant was read within the last minute, otherwise from
+// Firestore, and is refreshed only when it is about to expire. Callers of one
+// user wait for one refresh. Pass as rejected the token that Gmail answered 401
+// to, if any: the one returned is another.
+//
+// Its errors are [ErrNotConnected], [ErrRevoked], [ErrDomainPolicy],
+// [ErrMisconfigured] and [ErrUnavailable].
+func (s *Store) Token(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
+	client, age := s.knownClient()
+	if client != nil && age < clientRefreshEvery {
+		if g := s.cache.get(user, s.now()); g != nil && g.ID == grantID && g.ClientID == client.ID && s.fresh(g, rejected) {
+			return &Token{AccessToken: g.accessToken, Grant: g}, nil
+		}
+	}
+	for range 2 {
+		t, err := s.sharedToken(ctx, user, grantID, rejected)
+		if err != nil || t.AccessToken != rejected {
+			return t, err
+		}
+	}
+	return nil, unavailable("token endpoint", errors.New("gave the rejected access token again"))
+}
+
+// fresh reports whether the grant's access token can be handed out.
+func (s *Store) fresh(g *Grant, rejected Secret) bool {
+	return g.accessToken != "" && g.accessToken != rejected && s.now().Add(leeway).Before(g.accessTokenExpiry)
+}
+
+func (s *Store) sharedToken(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
+	done := s.tokenFlight.DoChan(user+"/"+grantID, func() (any, error) {
+		ctx, cancel := detached(ctx, tokenTimeout)
+		defer cancel()
+		return s.newToken(ctx, user, grantID, rejected)
+	})
+	select {
+	case res := <-done:
+		t, _ := res.Val.(*Token)
+		return t, res.Err
+	case <-ctx.Done():
+		return nil, unavailable("access token", ctx.Err())
+	}
+}
+
+// newToken reads the grant and refreshes its access token if need be. A grant
+// that was replaced while its refresh token failed is tried again.
+func (s *Store) newToken(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
+	for range maxAttempts {
+		rec, err := s.readWithClient(ctx, user)
+		if err != nil {
+			return nil, err
+		}
+		g := rec.grant
+		if g.ID != grantID {
+			return nil, ErrNotConnected
+		}
+		if s.fresh(g, rejected) {
+			return &Token{AccessToken: g.accessToken, Grant: g}, nil
+		}
+		a, err := s.refresh(ctx, g.refreshToken)
+		if err == nil {
+			return s.refreshed(ctx, rec, a), nil
+		}
+		if !errors.Is(err, errRefreshRefused) {
+			return nil, err
+		}
+		if err := s.bury(ctx, user, g.refreshToken); err != nil {
+			return nil, err
+		}
+	}
+	return nil, unavailable("grant", errConflict)
+}
+
+// readWithClient reads the client secret and the grant at the same time. The
+// record's grant can be used.
+func (s *Store) readWithClient(ctx context.Context, user string) (*record, error) {
+	var client *Client
+	var rec record
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { client, err = s.Client(gctx); return err })
+	group.Go(func() (err error) { rec, err = s.read(gctx, user); return err })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if _, err := s.usable(ctx, &rec, client); err != nil {
+		return nil, err
+	}
+	return &rec, nil
+}
+
+// refreshed makes a new grant of a refresh answer and stores it beside what the
+// caller does next.
+func (s *Store) refreshed(ctx context.Context, rec *record, a *Authorization) *Token {
+	g := *rec.grant
+	s.renew(&g, a)
+	s.cache.put(&g)
+
+	stored := make(chan struct{})
+	go func() {
+		defer close(stored)
+		ctx, cancel := detached(ctx, firestoreTimeout)
+		defer cancel()
+		s.storeRefreshed(ctx, rec, &g, a.RefreshToken != "")
+	}()
+	return &Token{AccessToken: g.accessToken, Grant: &g, stored: stored}
+}
+
+// renew takes into a grant what a refresh or an exchange brought.
+func (s *Store) renew(g *Grant, a *Authorization) {
+	g.accessToken, g.accessTokenExpiry = a.AccessToken, a.AccessTokenExpiry
+	if a.RefreshToken != "" {
+		g.refreshToken, g.refreshTokenExpiry = a.RefreshToken, time.Time{}
+	}
+	if !a.RefreshTokenExpiry.IsZero() {
+		g.refreshTokenExpiry = a.RefreshTokenExpiry
+	}
+	if len(a.Scopes) > 0 {
+		g.Scopes = a.Scopes
+	}
+	s.usedNow(g)
+}
+
+// storeRefreshed writes a refreshed grant. Losing the condition costs another
+// instance a refresh, no more; only a new refresh token is worth trying again,
+// as long as the one it replaces is still stored.
+func (s *Store) storeRefreshed(ctx context.Context, rec *record, g *Grant, rotated bool) {
+	replaced := rec.grant.refreshToken
+	for range maxAttempts {
+		err := s.write(ctx, rec, g)
+		if !rotated || !errors.Is(err, errConflict) {
+			return
+		}
+		now, err := s.read(ctx, g.User)
+		if err != nil || now.grant == nil || now.grant.ID != g.ID || now.grant.refreshToken != replaced {
+			return
+		}
+		*rec = now
+	}
+}
+
+// bury deletes a grant whose refresh token Google refused, if that token is
+// still the stored one, and returns ErrRevoked. It returns nil if another one
+// is stored: the grant is to be read again.
+func (s *Store) bury(ctx context.Context, user string, dead Secret) error {
+	s.cache.drop(user)
+	for range maxAttempts {
+		rec, err := s.read(ctx, user)
+		if err != nil {
+			return err
+		}
+		if rec.grant == nil {
+			return ErrRevoked
+		}
+		if rec.grant.refreshToken != dead {
+			return nil
+		}
+		err = s.remove(ctx, user, rec)
+		if err == nil {
+			return ErrRevoked
+		}
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+	return unavailable("grant", errConflict)
+}
