@@ -1,0 +1,178 @@
+// Package gmailgrant gives web apps offline access to a user's Gmail: three
+// HTTP-triggered Google Cloud Functions that share this module.
+//
+//	authurl        builds the authorization URL
+//	callback       exchanges the code, stores the grant, gives a session
+//	listmessages   lists the messages that match a query
+//
+// The map of the program:
+//
+//	functions.go        registers the functions and wires them up
+//	config.go           the settings, all from the environment
+//	authurl/            to Google: return URL, state, PKCE
+//	callback/           back from Google; also: who is signed in, sign out, disconnect
+//	listmessages/       Gmail: pages, retries, cursor, streaming
+//	tokenstore/         client secret and seal key (Secret Manager), grants (Firestore), access tokens
+//	internal/endpoint/  the frame of every function: CORS, headers, problems, log
+//	internal/session/   cookie and Bearer sessions
+//	internal/site/      public addresses, allowed origins, return URLs
+//	internal/seal/      encryption of all that others keep for us
+//	internal/fakegoogle/  the stand-in for Google, for tests and cmd/local
+//	cmd/local/          everything on one machine, with a page to click through
+package gmailgrant
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
+	"google.golang.org/grpc"
+
+	"example.com/gmailgrant/authurl"
+	"example.com/gmailgrant/callback"
+	"example.com/gmailgrant/internal/endpoint"
+	"example.com/gmailgrant/internal/session"
+	"example.com/gmailgrant/internal/site"
+	"example.com/gmailgrant/listmessages"
+	"example.com/gmailgrant/tokenstore"
+)
+
+func init() {
+	for _, name := range site.Functions {
+		functions.HTTP(name, func(w http.ResponseWriter, r *http.Request) {
+			deployed.endpoint(name).ServeHTTP(w, r)
+		})
+	}
+}
+
+// deployed is the app of this process. Its settings are read at the first
+// request: init does no I/O and reads no environment.
+var deployed = process{getenv: os.Getenv, log: os.Stderr}
+
+// A process makes the app once it is needed. With faults in the settings it
+// keeps answering, and every answer is a problem.
+type process struct {
+	getenv func(string) string
+	log    io.Writer
+
+	once      sync.Once
+	endpoints map[string]http.Handler
+}
+
+func (p *process) endpoint(name string) http.Handler {
+	p.once.Do(func() { p.endpoints = newEndpoints(p.getenv, endpoint.NewLogger(p.log)) })
+	return p.endpoints[name]
+}
+
+func newEndpoints(getenv func(string) string, log *slog.Logger) map[string]http.Handler {
+	cfg, err := LoadConfig(getenv)
+	if err == nil {
+		var a *app
+		if a, err = newApp(cfg, log, listmessages.Clock{}); err == nil {
+			return a.endpoints
+		}
+	}
+	log.Error("settings", slog.String("error", err.Error()))
+	broken := make(map[string]http.Handler)
+	for _, name := range site.Functions {
+		broken[name] = endpoint.Broken(name, &endpoint.Problem{Reason: endpoint.Misconfigured, Err: err}, log)
+	}
+	return broken
+}
+
+// An app is the three functions, wired up.
+type app struct {
+	store     *tokenstore.Store
+	endpoints map[string]http.Handler
+}
+
+// newApp does no I/O.
+func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, error) {
+	now := time.Now
+	if clock.Now != nil {
+		now = clock.Now
+	}
+	client := newHTTPClient()
+	store := tokenstore.New(tokenstore.Config{
+		Project:               cfg.Project,
+		ClientSecretName:      cfg.ClientSecretName,
+		SealKeyName:           cfg.SealKeyName,
+		Database:              cfg.Database,
+		BaseURL:               cfg.site.BaseURL(),
+		Now:                   now,
+		HTTPClient:            client,
+		FirestoreEmulator:     cfg.FirestoreEmulator,
+		SecretManagerEmulator: cfg.SecretManagerEmulator,
+		DialOptions: []grpc.DialOption{
+			grpc.WithChainUnaryInterceptor(endpoint.CountUnary),
+			grpc.WithChainStreamInterceptor(endpoint.CountStream),
+		},
+	})
+	gmail, err := listmessages.NewService(client, gmailAddress(cfg))
+	if err != nil {
+		return nil, err
+	}
+	sessions := &session.Keeper{
+		Ring:       store.Ring(),
+		Site:       cfg.site,
+		Now:        now,
+		CookieName: cfg.SessionCookie,
+		CookieTTL:  cfg.SessionTTL,
+		BearerTTL:  cfg.BearerTTL,
+	}
+	authorizer := &authurl.Authorizer{Store: store, Site: cfg.site, Scopes: cfg.Scopes, Now: now}
+	begin := &authurl.Handler{Authorizer: authorizer, Sessions: sessions}
+	end := callback.New(authorizer, sessions, cfg.PopupFlow)
+	list := &listmessages.Handler{
+		Lister:   &listmessages.Lister{Store: store, Gmail: gmail, Clock: clock},
+		Sessions: sessions,
+		Deadline: cfg.ListDeadline,
+	}
+
+	methods := map[string]map[string]endpoint.HandlerFunc{
+		"authurl":      {http.MethodGet: begin.Get},
+		"callback":     {http.MethodGet: end.Get, http.MethodPost: end.Post, http.MethodDelete: end.Delete},
+		"listmessages": {http.MethodGet: list.Get},
+	}
+	a := &app{store: store, endpoints: make(map[string]http.Handler)}
+	for name, m := range methods {
+		e := endpoint.New(name, cfg.site, m, log, now)
+		e.Project = cfg.Project
+		if name == "callback" {
+			e.Page = callback.ShowsPage
+		}
+		a.endpoints[name] = e
+	}
+	return a, nil
+}
+
+func gmailAddress(cfg *Config) string {
+	if cfg.GmailEmulator == "" {
+		return ""
+	}
+	return "http://" + cfg.GmailEmulator + "/"
+}
+
+// newHTTPClient returns the one client for Google's OAuth endpoints and Gmail.
+// It carries no user's token: that goes on each request. It follows no
+// redirects, which would take secrets elsewhere. Deadlines come with each call.
+func newHTTPClient() *http.Client {
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		MaxIdleConnsPerHost:   100,
+		IdleConnTimeout:       90 * time.Second,
+	}
+	return &http.Client{
+		Transport:     endpoint.CountingTransport(transport),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}

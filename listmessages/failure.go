@@ -1,0 +1,135 @@
+package listmessages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/api/googleapi"
+
+	"example.com/gmailgrant/internal/endpoint"
+	"example.com/gmailgrant/tokenstore"
+)
+
+// A failure is what a failed call to Gmail means.
+type failure struct {
+	reason       endpoint.Reason
+	retry        bool          // trying again may help
+	unauthorized bool          // Gmail does not accept the access token
+	retryAfter   time.Duration // as Gmail asked; 0: it did not
+	cause        error         // for the log: codes, never Gmail's text or the URL
+}
+
+// reasons of Gmail's errors that have a meaning of their own.
+// https://developers.google.com/workspace/gmail/api/guides/handle-errors
+var reasonMeanings = map[string]failure{
+	"rateLimitExceeded":               {reason: endpoint.RateLimited, retry: true},
+	"userRateLimitExceeded":           {reason: endpoint.RateLimited, retry: true},
+	"dailyLimitExceeded":              {reason: endpoint.RateLimited},
+	"quotaExceeded":                   {reason: endpoint.RateLimited},
+	"domainPolicy":                    {reason: endpoint.DomainPolicy},
+	"failedPrecondition":              {reason: endpoint.DomainPolicy}, // Gmail is off for this account
+	"accessNotConfigured":             {reason: endpoint.GmailDisabled},
+	"SERVICE_DISABLED":                {reason: endpoint.GmailDisabled},
+	"insufficientPermissions":         {reason: endpoint.MissingScope},
+	"ACCESS_TOKEN_SCOPE_INSUFFICIENT": {reason: endpoint.MissingScope},
+}
+
+// classify says what the error of a call to Gmail means.
+func classify(err error, now time.Time) failure {
+	ge, ok := errors.AsType[*googleapi.Error](err)
+	if !ok {
+		return failure{reason: endpoint.UpstreamUnavailable, retry: true, cause: transportCause(err)}
+	}
+	names := errorReasons(ge)
+	f := meaning(ge.Code, names)
+	f.retryAfter = waitAsked(ge, now)
+	f.cause = fmt.Errorf("Gmail answered %d %s", ge.Code, strings.Join(names, ","))
+	return f
+}
+
+func meaning(status int, names []string) failure {
+	if status == http.StatusUnauthorized {
+		return failure{reason: endpoint.Revoked, unauthorized: true}
+	}
+	if status >= 400 && status < 500 {
+		for _, name := range names {
+			if f, ok := reasonMeanings[name]; ok {
+				return f
+			}
+		}
+	}
+	switch {
+	case status == http.StatusTooManyRequests:
+		return failure{reason: endpoint.RateLimited, retry: true}
+	case status == http.StatusBadRequest || status == http.StatusNotFound:
+		return failure{reason: endpoint.InvalidRequest}
+	case status == http.StatusRequestTimeout || status >= 500:
+		return failure{reason: endpoint.UpstreamUnavailable, retry: true}
+	}
+	return failure{reason: endpoint.Misconfigured}
+}
+
+var reasonForm = regexp.MustCompile(`^[A-Za-z_]{1,64}$`)
+
+// errorReasons collects the machine-readable reasons of a Google error, in both
+// of its formats.
+func errorReasons(ge *googleapi.Error) []string {
+	var names []string
+	for _, item := range ge.Errors {
+		names = append(names, item.Reason)
+	}
+	for _, detail := range ge.Details {
+		if info, ok := detail.(map[string]any); ok {
+			name, _ := info["reason"].(string)
+			names = append(names, name)
+		}
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return !reasonForm.MatchString(name) })
+}
+
+// retryText is how Gmail says in words until when a user is throttled.
+var retryText = regexp.MustCompile(`Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)`)
+
+// waitAsked is how long Gmail wants us to wait: by its Retry-After header, or by
+// the text of its message.
+func waitAsked(ge *googleapi.Error, now time.Time) time.Duration {
+	if d := tokenstore.ParseRetryAfter(ge.Header.Get("Retry-After"), now); d > 0 {
+		return d
+	}
+	if m := retryText.FindStringSubmatch(ge.Message); m != nil {
+		if at, err := time.Parse(time.RFC3339, m[1]); err == nil {
+			return max(0, at.Sub(now))
+		}
+	}
+	return 0
+}
+
+// transportCause is what may be logged of a failed HTTP call: never its URL,
+// which holds the user's query.
+func transportCause(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	for _, known := range []error{context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return errors.New("malformed answer")
+}
+
+// problem is what the client is told if nothing could be delivered.
+func (f failure) problem(user string) *endpoint.Problem {
+	p := &endpoint.Problem{Reason: f.reason, User: user, RetryAfter: f.retryAfter, Err: f.cause}
+	if f.reason == endpoint.InvalidRequest {
+		p.Detail = "Gmail does not accept the request; check q, labelIds and pageToken."
+	}
+	return p
+}
