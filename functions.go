@@ -113,7 +113,7 @@ func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, erro
 			grpc.WithChainStreamInterceptor(endpoint.CountStream),
 		},
 	})
-	gmail, err := listmessages.NewService(client, gmailAddress(cfg))
+	lister, err := listmessages.NewLister(store, client, gmailAddress(cfg), clock)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, erro
 	begin := &authurl.Handler{Authorizer: authorizer, Sessions: sessions}
 	end := callback.New(authorizer, sessions, cfg.PopupFlow)
 	list := &listmessages.Handler{
-		Lister:   &listmessages.Lister{Store: store, Gmail: gmail, Clock: clock},
+		Lister:   lister,
 		Sessions: sessions,
 		Deadline: cfg.ListDeadline,
 	}

@@ -27,9 +27,13 @@ const (
 
 var cursorEncoding = base64.RawURLEncoding.Strict()
 
-// encode makes the opaque token for the client. It holds no secret and gives
-// no right: who alters it can only ask Gmail for a page of his own mailbox.
+// encode makes the opaque token for the client; the zero cursor, which is no
+// place to go on at, gives none. It holds no secret and gives no right: who
+// alters it can only ask Gmail for a page of his own mailbox.
 func (c cursor) encode(user string, q Query) string {
+	if c == (cursor{}) {
+		return ""
+	}
 	b := binding(user, q)
 	b = binary.AppendUvarint(b, uint64(len(c.after)))
 	b = append(b, c.after...)

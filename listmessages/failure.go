@@ -22,6 +22,7 @@ type failure struct {
 	reason       endpoint.Reason
 	retry        bool          // trying again may help
 	unauthorized bool          // Gmail does not accept the access token
+	progress     bool          // a part of the call succeeded
 	retryAfter   time.Duration // as Gmail asked; 0: it did not
 	cause        error         // for the log: codes, never Gmail's text or the URL
 }
@@ -50,7 +51,7 @@ func classify(err error, now time.Time) failure {
 	names := errorReasons(ge)
 	f := meaning(ge.Code, names)
 	f.retryAfter = waitAsked(ge, now)
-	f.cause = fmt.Errorf("Gmail answered %d %s", ge.Code, strings.Join(names, ","))
+	f.cause = fmt.Errorf("answer %d of Gmail, %s", ge.Code, strings.Join(names, ","))
 	return f
 }
 
@@ -125,11 +126,14 @@ func transportCause(err error) error {
 	return errors.New("malformed answer")
 }
 
+// throttled reports whether Gmail asks to slow down.
+func (f failure) throttled() bool { return f.reason == endpoint.RateLimited }
+
 // problem is what the client is told if nothing could be delivered.
 func (f failure) problem(user string) *endpoint.Problem {
 	p := &endpoint.Problem{Reason: f.reason, User: user, RetryAfter: f.retryAfter, Err: f.cause}
 	if f.reason == endpoint.InvalidRequest {
-		p.Detail = "Gmail does not accept the request; check q, labelIds and pageToken."
+		p.Detail = "Gmail does not accept the request; check q, labelIds, pageToken and id."
 	}
 	return p
 }

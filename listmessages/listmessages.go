@@ -22,9 +22,9 @@ type Handler struct {
 const (
 	// margin is what is left of the platform's time-out to end an answer.
 	margin = time.Second
-	// maxAnswer is when an answer ends with a cursor, below the 10 MB that the
-	// platform allows a streamed one, by more than a page.
-	maxAnswer = 9_000_000 // bytes
+	// maxAnswer is how many bytes of messages an answer holds, less than the
+	// 10 MB that the platform allows a streamed one by more than a page.
+	maxAnswer = 9_000_000
 )
 
 // Get lists the messages of the session's user.
@@ -39,29 +39,26 @@ func (h *Handler) Get(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := &stream{w: w, lines: wantsLines(r)}
+	limits := Limits{Deadline: deadline, Bytes: maxAnswer}
 	var end ending
-	for page, err := range h.Lister.Pages(r.Context(), s.User, s.GrantID, q, deadline) {
-		if err != nil && !out.begun {
+	for part, err := range h.Lister.List(r.Context(), s.User, s.GrantID, q, limits) {
+		if err != nil && out.messages == 0 {
 			return err
 		}
+		if end.ResultSizeEstimate == 0 {
+			end.ResultSizeEstimate = part.ResultSizeEstimate
+		}
+		end.NextPageToken = part.NextPageToken
 		if err != nil {
 			end.Incomplete = h.stopped(r.Context(), err)
 			break
 		}
-		if !out.begun {
-			end.ResultSizeEstimate = page.ResultSizeEstimate
+		if len(part.Messages) == 0 {
+			continue
 		}
-		end.NextPageToken = page.NextPageToken
-		if err := out.page(page.Messages); err != nil {
-			return nil // the client left; the iterator has stopped
+		if err := out.part(part.Messages); err != nil {
+			return nil // the client left, and the work has stopped
 		}
-		if out.bytes > maxAnswer && page.NextPageToken != "" {
-			end.Incomplete = &incomplete{Reason: "response_size"}
-			break
-		}
-	}
-	if end.Incomplete != nil {
-		endpoint.RecordOf(r.Context()).Incomplete = end.Incomplete.Reason
 	}
 	_ = out.end(end) // a client that left is no failure
 	return nil
@@ -79,21 +76,28 @@ func (h *Handler) deadline(ctx context.Context) time.Time {
 
 // stopped says why a list that was begun ends early.
 func (h *Handler) stopped(ctx context.Context, err error) *incomplete {
-	p := endpoint.AsProblem(err)
 	rec := endpoint.RecordOf(ctx)
-	rec.Err = p.Err
-	if errors.Is(err, errDeadline) {
-		return &incomplete{Reason: "deadline"}
-	}
-	in := &incomplete{Reason: string(endpoint.UpstreamUnavailable)}
-	switch p.Reason {
-	case endpoint.RateLimited, endpoint.Revoked:
-		in.Reason = string(p.Reason)
-	case endpoint.NotConnected:
-		in.Reason = string(endpoint.Revoked)
-	}
-	if p.RetryAfter > 0 {
+	rec.Err = err
+	in := &incomplete{Reason: incompleteReason(err)}
+	if p := endpoint.AsProblem(err); p.RetryAfter > 0 {
 		in.RetryAfter = endpoint.RetrySeconds(p.RetryAfter)
 	}
+	rec.Incomplete = in.Reason
 	return in
+}
+
+func incompleteReason(err error) string {
+	switch {
+	case errors.Is(err, errDeadline):
+		return "deadline"
+	case errors.Is(err, errResponseSize):
+		return "response_size"
+	}
+	switch reason := endpoint.AsProblem(err).Reason; reason {
+	case endpoint.RateLimited, endpoint.Revoked:
+		return string(reason)
+	case endpoint.NotConnected:
+		return string(endpoint.Revoked)
+	}
+	return string(endpoint.UpstreamUnavailable)
 }

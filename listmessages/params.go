@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -12,63 +13,128 @@ import (
 	"example.com/gmailgrant/internal/endpoint"
 )
 
-// A Query says which messages to list, in the terms of Gmail's
-// users.messages.list.
+// Formats of a message, as Gmail names them. Without one only IDs are listed.
+const (
+	Minimal  = "minimal"
+	Metadata = "metadata"
+	Full     = "full"
+	Raw      = "raw" // only for messages asked for by ID
+)
+
+// A Query says which messages to list and how much of each, in the terms of
+// Gmail's users.messages.list and users.messages.get.
 type Query struct {
 	Q                string
 	LabelIDs         []string // all of them must be on a message
 	IncludeSpamTrash bool
-	MaxResults       int    // in all; 0: every message
+	MaxResults       int    // in all; 0: every message, or 100 with a format
 	PageToken        string // cursor of an earlier answer to the same query and user
+
+	IDs []string // these messages, in this order, instead of a list
+
+	Format          string   // empty: IDs only
+	MetadataHeaders []string // with Metadata; empty: From, To, Subject, Date
+}
+
+// defaultDetails is how many messages are listed with a format when the caller
+// does not say.
+const defaultDetails = 100
+
+// limit is how many messages to list; 0 means all.
+func (q Query) limit() int {
+	if q.MaxResults == 0 && q.Format != "" {
+		return defaultDetails
+	}
+	return q.MaxResults
 }
 
 // Bounds of the parameters.
 const (
 	maxQ        = 4096 // bytes
 	maxLabelIDs = 100
+	maxHeaders  = 50
+	maxIDs      = 100
 )
 
 var (
 	labelForm  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 	numberForm = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
+	idForm     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	headerForm = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$") // token of RFC 9110
 )
+
+// listing are the parameters that choose messages, which naming them by id
+// rules out.
+var listing = []string{"q", "labelIds", "includeSpamTrash", "maxResults", "pageToken"}
+
+// A rule is the grammar of a parameter: the values it may have, and how many.
+type rule struct {
+	valid func(string) bool
+	most  int
+}
+
+var rules = map[string]rule{
+	"q":                {validQ, 1},
+	"labelIds":         {labelForm.MatchString, maxLabelIDs},
+	"includeSpamTrash": {func(s string) bool { return s == "true" || s == "false" }, 1},
+	"maxResults":       {numberForm.MatchString, 1},
+	"pageToken":        {func(s string) bool { return s != "" && len(s) <= maxCursor }, 1},
+	"format":           {func(s string) bool { return s == Minimal || s == Metadata || s == Full || s == Raw }, 1},
+	"metadataHeaders":  {headerForm.MatchString, maxHeaders},
+	"id":               {idForm.MatchString, maxIDs},
+}
 
 // parseQuery reads the parameters of a request. Each has a strict grammar: what
 // does not fit is named to the caller, and nothing is sent to Gmail.
 func parseQuery(r *http.Request) (Query, error) {
-	values, err := endpoint.Query(r, []string{"q", "includeSpamTrash", "maxResults", "pageToken"}, []string{"labelIds"})
+	values, err := endpoint.Query(r, []string{"q", "includeSpamTrash", "maxResults", "pageToken", "format"}, []string{"labelIds", "metadataHeaders", "id"})
 	if err != nil {
 		return Query{}, err
 	}
 	for name, given := range values {
-		for _, value := range given {
-			if check, ok := grammar[name]; ok && !check(value) {
-				return Query{}, invalid(name)
-			}
+		if len(given) > rules[name].most {
+			return Query{}, endpoint.Invalid("The parameter " + name + " was given too often.")
+		}
+		if !all(given, rules[name].valid) {
+			return Query{}, endpoint.Invalid("The parameter " + name + " is malformed.")
 		}
 	}
-	if len(values["labelIds"]) > maxLabelIDs {
-		return Query{}, invalid("labelIds")
+	if err := checkTogether(values); err != nil {
+		return Query{}, err
 	}
 	return queryOf(values), nil
 }
 
-func invalid(name string) error {
-	return endpoint.Invalid("The parameter " + name + " is malformed.")
-}
-
-// grammar tells of each parameter what value it may have.
-var grammar = map[string]func(string) bool{
-	"q":                validQ,
-	"labelIds":         labelForm.MatchString,
-	"includeSpamTrash": func(s string) bool { return s == "true" || s == "false" },
-	"maxResults":       numberForm.MatchString,
-	"pageToken":        func(s string) bool { return s != "" && len(s) <= maxCursor },
+func all(values []string, valid func(string) bool) bool {
+	return !slices.ContainsFunc(values, func(v string) bool { return !valid(v) })
 }
 
 // validQ accepts any text without control characters.
 func validQ(s string) bool {
 	return strings.TrimSpace(s) != "" && len(s) <= maxQ && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// checkTogether checks what parameters say of one another.
+func checkTogether(values url.Values) error {
+	if !values.Has("id") {
+		if values.Get("format") == Raw {
+			return endpoint.Invalid("The parameter format can be raw only with id.")
+		}
+		return nil
+	}
+	for _, name := range listing {
+		if values.Has(name) {
+			return endpoint.Invalid("The parameter " + name + " can't be used with id.")
+		}
+	}
+	if !values.Has("format") {
+		return endpoint.Invalid("The parameter format is needed with id.")
+	}
+	ids := slices.Sorted(slices.Values(values["id"]))
+	if len(slices.Compact(ids)) != len(values["id"]) {
+		return endpoint.Invalid("The parameter id names a message twice.")
+	}
+	return nil
 }
 
 func queryOf(values url.Values) Query {
@@ -79,5 +145,8 @@ func queryOf(values url.Values) Query {
 		IncludeSpamTrash: values.Get("includeSpamTrash") == "true",
 		MaxResults:       maxResults,
 		PageToken:        values.Get("pageToken"),
+		IDs:              values["id"],
+		Format:           values.Get("format"),
+		MetadataHeaders:  values["metadataHeaders"],
 	}
 }

@@ -11,7 +11,7 @@ import (
 const (
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = 16 * time.Second
-	maxTries     = 5
+	maxTries     = 5 // in a row, without any progress
 )
 
 // A Clock is time as a parameter. The zero value is the real one.
@@ -41,18 +41,25 @@ func (c Clock) sleep(ctx context.Context, d time.Duration) {
 }
 
 // backoff is how long to wait before try number n+1, n counting from 1: what
-// Gmail asked for, or a random part of an exponentially growing span.
+// Gmail asked for, or a random part of an exponentially growing span if that is
+// longer.
 func backoff(n int, asked time.Duration) time.Duration {
 	span := min(firstBackoff<<(n-1), maxBackoff)
 	return max(asked, rand.N(span))
 }
 
-// retry calls try until it succeeds, fails for good, has failed maxTries times,
-// or would have to wait past the deadline.
+// retry calls try until it succeeds, fails for good, has failed maxTries times
+// in a row, or would have to wait past the deadline.
 func (c Clock) retry(ctx context.Context, deadline time.Time, try func() *failure) *failure {
 	for n := 1; ; n++ {
 		f := try()
-		if f == nil || !f.retry || n == maxTries || ctx.Err() != nil {
+		if f == nil || !f.retry || ctx.Err() != nil {
+			return f
+		}
+		if f.progress {
+			n = 1
+		}
+		if n == maxTries {
 			return f
 		}
 		wait := backoff(n, f.retryAfter)

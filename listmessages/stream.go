@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"google.golang.org/api/gmail/v1"
-
 	"example.com/gmailgrant/internal/endpoint"
 )
 
@@ -24,13 +22,13 @@ type ending struct {
 }
 
 // A stream writes an answer as it grows: one JSON object, or a message a line.
-// Nothing is written before the first page.
+// Nothing is written before the first messages or the end.
 type stream struct {
 	w        http.ResponseWriter
 	lines    bool // application/x-ndjson
 	begun    bool
 	messages int
-	bytes    int
+	buf      []byte
 }
 
 const (
@@ -39,65 +37,59 @@ const (
 	writeTimeout = 30 * time.Second
 )
 
-// page writes a page and flushes it. An error means that the client left.
-func (s *stream) page(messages []*gmail.Message) error {
-	b := s.begin(make([]byte, 0, 64*(len(messages)+1)))
+// part writes messages and flushes them. An error means that the client left.
+func (s *stream) part(messages [][]byte) error {
+	s.begin()
 	for _, m := range messages {
-		line, err := json.Marshal(struct {
-			ID       string `json:"id"`
-			ThreadID string `json:"threadId"`
-		}{m.Id, m.ThreadId})
-		if err != nil {
-			return err
-		}
-		b = s.append(b, line)
+		s.message(m)
 	}
-	return s.flush(b)
+	return s.flush()
 }
 
-func (s *stream) begin(b []byte) []byte {
+func (s *stream) begin() {
 	if s.begun {
-		return b
+		return
 	}
 	s.begun = true
 	if s.lines {
 		s.w.Header().Set("Content-Type", ndjson)
-		return b
+		return
 	}
 	s.w.Header().Set("Content-Type", "application/json")
-	return append(b, `{"messages":[`...)
+	s.buf = append(s.buf, `{"messages":[`...)
 }
 
-func (s *stream) append(b, message []byte) []byte {
+func (s *stream) message(m []byte) {
+	if !s.lines && s.messages > 0 {
+		s.buf = append(s.buf, ',')
+	}
 	s.messages++
+	s.buf = append(s.buf, m...)
 	if s.lines {
-		return append(append(b, message...), '\n')
+		s.buf = append(s.buf, '\n')
 	}
-	if s.messages > 1 {
-		b = append(b, ',')
-	}
-	return append(b, message...)
 }
 
 // end writes what follows the messages.
 func (s *stream) end(e ending) error {
+	s.begin()
 	tail, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	b := s.begin(nil)
-	if s.lines {
-		return s.flush(append(append(b, tail...), '\n'))
+	if !s.lines {
+		s.buf = append(s.buf, "],"...)
+		tail = tail[1:] // the brace was opened before the messages
 	}
-	b = append(b, "],"...)
-	return s.flush(append(b, tail[1:]...)) // without its opening brace
+	s.buf = append(append(s.buf, tail...), '\n')
+	return s.flush()
 }
 
-func (s *stream) flush(b []byte) error {
+func (s *stream) flush() error {
 	rc := http.NewResponseController(s.w)
 	_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every server has one
-	n, err := s.w.Write(b)
-	s.bytes += n
+	_, err := s.w.Write(s.buf)
+	s.buf = s.buf[:0]
 	if err != nil {
 		return err
 	}

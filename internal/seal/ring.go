@@ -68,9 +68,7 @@ func NewRing(fetch Fetch, baseURL string, now func() time.Time) *Ring {
 // Load makes sure that a key is there and not older than ten minutes. Calling
 // it is never necessary: it only moves the trip forward.
 func (r *Ring) Load(ctx context.Context) error {
-	r.mu.Lock()
-	cold, due := r.newest == 0, !r.now().Before(r.refreshAt)
-	r.mu.Unlock()
+	cold, due := r.state()
 	if !due {
 		return nil
 	}
@@ -79,6 +77,13 @@ func (r *Ring) Load(ctx context.Context) error {
 		return err
 	}
 	return nil // a warm ring keeps its last good keys
+}
+
+// state reports whether there is no key yet, and whether fetching is due.
+func (r *Ring) state() (cold, due bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.newest == 0, !r.now().Before(r.refreshAt)
 }
 
 func (r *Ring) newestKey(ctx context.Context, p Purpose) (int64, cipher.AEAD, error) {
@@ -97,13 +102,13 @@ func (r *Ring) keyFor(ctx context.Context, p Purpose, version int64) (key cipher
 	if err := r.Load(ctx); err != nil {
 		return nil, 0, err
 	}
-	if r.mayLook(version) {
-		if err := r.once(ctx, Latest, r.look); err != nil && !errors.Is(err, ErrRefused) {
+	if r.above(version) {
+		if err := r.once(ctx, Latest, r.takeLook); err != nil && !errors.Is(err, ErrRefused) {
 			return nil, 0, err
 		}
 	}
 	if r.mayFetch(version) {
-		err := r.once(ctx, strconv.FormatInt(version, 10), func(ctx context.Context) error { return r.add(ctx, version) })
+		err := r.once(ctx, strconv.FormatInt(version, 10), func(ctx context.Context) error { return r.fetchOlder(ctx, version) })
 		if err != nil && !errors.Is(err, ErrRefused) {
 			return nil, 0, err
 		}
@@ -117,13 +122,27 @@ func (r *Ring) keyFor(ctx context.Context, p Purpose, version int64) (key cipher
 	return keys[p], r.newest, nil
 }
 
-// mayLook reports whether version is newer than any known and a look at the
-// latest is due; it takes the turn.
-func (r *Ring) mayLook(version int64) bool {
+// above reports whether version is newer than any known.
+func (r *Ring) above(version int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return version > r.newest
+}
+
+// takeLook looks at the latest version if that is due. It runs one at a time:
+// who asks during a look waits for it, since it may bring the key.
+func (r *Ring) takeLook(ctx context.Context) error {
+	if !r.takeTurn() {
+		return nil
+	}
+	return r.look(ctx)
+}
+
+func (r *Ring) takeTurn() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	if version <= r.newest || now.Before(r.lookAt) {
+	if now.Before(r.lookAt) {
 		return false
 	}
 	r.lookAt = now.Add(retryEvery)
@@ -136,6 +155,15 @@ func (r *Ring) mayFetch(version int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return version < r.newest && r.keys[version] == nil && !r.now().Before(r.refused[version])
+}
+
+// fetchOlder asks again whether to fetch: another caller's trip may have ended
+// just before this one began.
+func (r *Ring) fetchOlder(ctx context.Context, version int64) error {
+	if !r.mayFetch(version) {
+		return nil
+	}
+	return r.add(ctx, version)
 }
 
 // once runs f for all callers that ask for the same key at the same time. f
@@ -155,6 +183,9 @@ func (r *Ring) once(ctx context.Context, key string, f func(context.Context) err
 // refresh fetches the latest version, then every older one that is known: one
 // that was disabled meanwhile stops opening. Whatever can't be reached stays.
 func (r *Ring) refresh(ctx context.Context) error {
+	if _, due := r.state(); !due {
+		return nil // another caller's trip ended just before this one began
+	}
 	if err := r.look(ctx); err != nil {
 		if cold := r.postpone(); cold || !errors.Is(err, ErrRefused) {
 			return err

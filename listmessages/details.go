@@ -1,0 +1,234 @@
+package listmessages
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/api/gmail/v1"
+
+	"example.com/gmailgrant/internal/endpoint"
+)
+
+// details is one listing with a format: it gets messages in batches while
+// further pages still arrive, and delivers them in the order of the list. Only
+// fill, which runs in a goroutine for each chunk, is called concurrently.
+type details struct {
+	lister *Lister
+	access *access
+	query  Query
+	get    string // query of each get
+	pace   *pace
+	budget int // bytes that may still be delivered
+	// maxMessage is the longest message that an answer can hold, in bytes.
+	maxMessage int
+	yield      func(Part, error) bool
+
+	queue     []entry  // listed, not yet asked for
+	flight    []*chunk // asked for, in order
+	at        cursor   // where the list goes on after what was delivered
+	estimate  int64
+	delivered atomic.Int64 // messages
+}
+
+func newDetails(l *Lister, a *access, q Query, at cursor, budget int, yield func(Part, error) bool) *details {
+	return &details{
+		lister:     l,
+		access:     a,
+		query:      q,
+		get:        getQuery(q),
+		pace:       newPace(),
+		budget:     budget,
+		maxMessage: budget - 1, // and a line break
+		yield:      yield,
+		at:         at,
+	}
+}
+
+// A listed is what the listing goroutine sends: a page, or its error.
+type listed struct {
+	page page
+	err  error
+}
+
+// run delivers everything, or stops with an error.
+func (d *details) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	defer cancel()
+
+	pages, listErr := d.source(ctx, &calls), error(nil)
+	for {
+		d.start(ctx, &calls, pages == nil)
+		if len(d.flight) == 0 && pages == nil {
+			d.finish(listErr)
+			return
+		}
+		source := pages
+		if len(d.queue) >= maxPage {
+			source = nil // enough for now
+		}
+		select {
+		case p, ok := <-source:
+			if !ok || p.err != nil {
+				pages, listErr = nil, p.err
+				break
+			}
+			d.enqueue(p.page)
+		case <-d.head():
+			if !d.deliver(ctx) {
+				return
+			}
+		}
+	}
+}
+
+// source lists pages in the background; for messages asked for by ID there is
+// nothing to list.
+func (d *details) source(ctx context.Context, calls *sync.WaitGroup) <-chan listed {
+	if len(d.query.IDs) > 0 {
+		for _, id := range d.query.IDs {
+			d.queue = append(d.queue, entry{id: id})
+		}
+		d.estimate = int64(len(d.query.IDs))
+		return nil
+	}
+	pages, at := make(chan listed), d.at
+	calls.Go(func() {
+		defer close(pages)
+		for p, err := range d.lister.pages(ctx, d.access, d.query, at) {
+			select {
+			case pages <- listed{p, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return pages
+}
+
+func (d *details) enqueue(p page) {
+	if d.estimate == 0 {
+		d.estimate = p.estimate
+	}
+	if len(p.messages) == 0 {
+		d.queue = append(d.queue, entry{page: p.at, last: true, next: p.next})
+		return
+	}
+	for i, m := range p.messages {
+		d.queue = append(d.queue, entry{id: m.Id, threadID: m.ThreadId, page: p.at, last: i == len(p.messages)-1, next: p.next})
+	}
+}
+
+// start asks for as many chunks as may be in flight. A chunk that is not full
+// waits for the next page, if there is one.
+func (d *details) start(ctx context.Context, calls *sync.WaitGroup, listed bool) {
+	for {
+		size, inFlight := d.pace.now()
+		full := len(d.queue) >= size || listed && len(d.queue) > 0
+		if !full || len(d.flight) >= inFlight {
+			return
+		}
+		size = min(size, len(d.queue))
+		c := &chunk{entries: d.queue[:size:size], results: make([]result, size), done: make(chan struct{})}
+		d.queue = d.queue[size:]
+		d.flight = append(d.flight, c)
+		calls.Go(func() { d.fill(ctx, c) })
+	}
+}
+
+// head is closed when the chunk to be delivered next is there; nil, which
+// blocks, if none is in flight.
+func (d *details) head() <-chan struct{} {
+	if len(d.flight) == 0 {
+		return nil
+	}
+	return d.flight[0].done
+}
+
+// deliver yields the chunk at the head, as far as it goes.
+func (d *details) deliver(ctx context.Context) bool {
+	c := d.flight[0]
+	d.flight = d.flight[1:]
+	messages, stop := d.take(ctx, c)
+	d.delivered.Add(int64(len(messages)))
+	part := Part{Messages: messages, ResultSizeEstimate: d.estimate, NextPageToken: d.token()}
+	if len(messages) > 0 && !d.yield(part, nil) {
+		return false
+	}
+	if stop != nil {
+		d.yield(Part{NextPageToken: part.NextPageToken}, stop)
+	}
+	return stop == nil
+}
+
+// take collects the messages of a chunk up to the first that stops the list,
+// and moves on past them.
+func (d *details) take(ctx context.Context, c *chunk) (messages [][]byte, stop error) {
+	for i, e := range c.entries {
+		r := c.results[i]
+		if r.failure != nil {
+			return messages, c.err
+		}
+		if r.tooLarge {
+			var err error
+			if r, err = d.describe(ctx, e); err != nil {
+				return messages, err
+			}
+		}
+		if r.message != nil {
+			if d.budget -= len(r.message) + 1; d.budget < 0 {
+				return messages, errResponseSize
+			}
+			messages = append(messages, r.message)
+		}
+		d.advance(e, r.message != nil)
+	}
+	return messages, nil
+}
+
+// advance moves the place to go on at past a message. One that is gone is no
+// place: the next listing won't have it.
+func (d *details) advance(e entry, delivered bool) {
+	switch {
+	case e.last && e.next.after == "":
+		d.at = e.next
+	case delivered:
+		d.at = cursor{pageToken: e.page.pageToken, after: e.id}
+	}
+}
+
+// token is the cursor for the client. Messages asked for by ID have none: what
+// is missing is known.
+func (d *details) token() string {
+	if len(d.query.IDs) > 0 {
+		return ""
+	}
+	return d.at.encode(d.access.user, d.query)
+}
+
+// finish ends a listing whose pages have come to an end.
+func (d *details) finish(err error) {
+	part := Part{ResultSizeEstimate: d.estimate, NextPageToken: d.token()}
+	d.yield(part, err)
+}
+
+// describe asks for what is said of a message that no answer can hold.
+func (d *details) describe(ctx context.Context, e entry) (result, error) {
+	var m *gmail.Message
+	err := d.access.call(ctx, func(ctx context.Context, authorization string) *failure {
+		endpoint.RecordOf(ctx).QuotaUnits.Add(getUnits)
+		call := d.lister.Gmail.Users.Messages.Get("me", e.id).Format(Minimal).Fields("id,threadId,sizeEstimate").Context(ctx)
+		call.Header().Set("Authorization", authorization)
+		var err error
+		if m, err = call.Do(); err != nil {
+			return d.lister.failed(err)
+		}
+		return nil
+	})
+	if err != nil {
+		return result{}, err
+	}
+	return result{message: stub{ID: m.Id, ThreadID: m.ThreadId, SizeEstimate: m.SizeEstimate, TooLarge: true}.json()}, nil
+}

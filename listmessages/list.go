@@ -1,0 +1,165 @@
+package listmessages
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"net/http"
+	"slices"
+	"time"
+
+	"google.golang.org/api/gmail/v1"
+	"google.golang.org/api/option"
+
+	"example.com/gmailgrant/internal/endpoint"
+	"example.com/gmailgrant/tokenstore"
+)
+
+// A Lister lists messages of any user. It does not change once made and is safe
+// for concurrent use.
+type Lister struct {
+	Store *tokenstore.Store
+	Clock Clock
+	Gmail *gmail.Service
+
+	client *http.Client // what Gmail uses; for batches, which it has no method for
+}
+
+// NewLister returns a lister that reaches Gmail by client, for all users: each
+// user's token goes on the requests, below the library. address is that of a
+// stand-in, or empty for Google's.
+func NewLister(store *tokenstore.Store, client *http.Client, address string, clock Clock) (*Lister, error) {
+	opts := []option.ClientOption{option.WithHTTPClient(client)}
+	if address != "" {
+		opts = append(opts, option.WithEndpoint(address))
+	}
+	service, err := gmail.NewService(context.Background(), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &Lister{Store: store, Clock: clock, Gmail: service, client: client}, nil
+}
+
+// Limits bound a listing.
+type Limits struct {
+	Deadline time.Time
+	Bytes    int // of all messages together
+}
+
+// A Part is what a listing delivers at once.
+type Part struct {
+	Messages           [][]byte // each the JSON of a message, as Gmail gives it, without line breaks
+	ResultSizeEstimate int64    // of the whole list, by Gmail
+	NextPageToken      string   // where the list goes on after this part; empty at its end
+}
+
+// What ends a listing before its end, besides Gmail's failures.
+var (
+	errDeadline     = &endpoint.Problem{Reason: endpoint.UpstreamUnavailable, Err: errors.New("the deadline of the listing is reached")}
+	errResponseSize = errors.New("listmessages: the limit of bytes is reached")
+)
+
+// List lists messages in the mailbox of a grant, within limits. Each part is
+// yielded as it arrives; none is kept. An error is yielded once, at the end, with
+// the NextPageToken at which the list goes on: what was yielded before stays
+// good.
+func (l *Lister) List(ctx context.Context, user, grantID string, q Query, limits Limits) iter.Seq2[Part, error] {
+	return func(yield func(Part, error) bool) {
+		ctx, cancel := context.WithTimeout(ctx, limits.Deadline.Sub(l.Clock.now()))
+		defer cancel()
+		a, at, err := l.begin(ctx, user, grantID, q, limits.Deadline)
+		if err != nil {
+			yield(Part{}, err)
+			return
+		}
+		defer a.wait()
+		if q.Format == "" {
+			l.listIDs(ctx, a, q, at, limits.Bytes, yield)
+			return
+		}
+		d := newDetails(l, a, q, at, limits.Bytes, yield)
+		d.run(ctx)
+	}
+}
+
+func (l *Lister) begin(ctx context.Context, user, grantID string, q Query, deadline time.Time) (*access, cursor, error) {
+	at, err := decodeCursor(user, q)
+	if err != nil {
+		return nil, at, err
+	}
+	token, err := l.Store.Token(ctx, user, grantID, "")
+	if err != nil {
+		return nil, at, endpoint.ForUser(err, user)
+	}
+	if err := checkScopes(q, token.Grant.Scopes); err != nil {
+		token.Wait()
+		return nil, at, err
+	}
+	return &access{lister: l, user: user, grantID: grantID, token: token, deadline: deadline}, at, nil
+}
+
+// checkScopes refuses what Gmail refuses to a token that holds gmail.metadata,
+// even beside a broader scope.
+func checkScopes(q Query, scopes []string) error {
+	if !slices.Contains(scopes, tokenstore.MetadataScope) {
+		return nil
+	}
+	if q.Q != "" {
+		return endpoint.Invalid("The parameter q can't be used: the grant holds gmail.metadata, with which Gmail allows no query.")
+	}
+	if q.Format == Full || q.Format == Raw {
+		return endpoint.Invalid("The parameter format can't be full or raw: the grant holds gmail.metadata, with which Gmail gives no content.")
+	}
+	return nil
+}
+
+// listIDs yields a part a page.
+func (l *Lister) listIDs(ctx context.Context, a *access, q Query, at cursor, budget int, yield func(Part, error) bool) {
+	for p, err := range l.pages(ctx, a, q, at) {
+		if err != nil {
+			yield(Part{NextPageToken: at.encode(a.user, q)}, err)
+			return
+		}
+		part, size := idsOf(p)
+		part.NextPageToken = p.next.encode(a.user, q)
+		if !yield(part, nil) {
+			return
+		}
+		if budget -= size; budget < 0 && part.NextPageToken != "" {
+			yield(Part{NextPageToken: part.NextPageToken}, errResponseSize)
+			return
+		}
+		at = p.next
+	}
+}
+
+// idsOf is a page's messages as Gmail gives them in a list.
+func idsOf(p page) (part Part, size int) {
+	part.ResultSizeEstimate = p.estimate
+	part.Messages = make([][]byte, 0, len(p.messages))
+	for _, m := range p.messages {
+		b := stub{ID: m.Id, ThreadID: m.ThreadId}.json()
+		part.Messages = append(part.Messages, b)
+		size += len(b) + 1
+	}
+	return part, size
+}
+
+// A stub is what is said of a message when its content is not: in a list of
+// IDs, or because it can't be had.
+type stub struct {
+	ID           string `json:"id"`
+	ThreadID     string `json:"threadId,omitempty"`
+	SizeEstimate int64  `json:"sizeEstimate,omitempty"`
+	TooLarge     bool   `json:"too_large,omitempty"`
+	Unavailable  bool   `json:"unavailable,omitempty"`
+}
+
+func (s stub) json() []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // strings, numbers and booleans always marshal
+	}
+	return b
+}
