@@ -1,0 +1,85 @@
+package main
+
+import (
+	"embed"
+	"encoding/json"
+	"io/fs"
+	"net/http"
+	"strings"
+)
+
+//go:embed page
+var pageFiles embed.FS
+
+// newPageHandler serves the demo page, the addresses it needs and, unless mail is
+// real, what makes the stand-in misbehave.
+func newPageHandler(p place, g *google) http.Handler {
+	files, err := fs.Sub(pageFiles, "page")
+	if err != nil {
+		panic(err) // the name is a constant and valid
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /", http.FileServerFS(files))
+	mux.Handle("GET /config.json", serveConfig(p, g))
+	if !g.real {
+		mux.HandleFunc("POST /stand-in/revoke", g.serveRevoke)
+		mux.HandleFunc("POST /stand-in/fault", g.serveFault)
+	}
+	return withPageHeaders(p, onOrigin(p, http.NewCrossOriginProtection().Handler(mux)))
+}
+
+// onOrigin sends other spellings of the host, 127.0.0.1 say, to the one that the
+// functions allow; it also keeps out names that somebody else points at loopback.
+func onOrigin(p place, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if "http://"+r.Host != p.pageOrigin {
+			http.Redirect(w, r, p.page(), http.StatusTemporaryRedirect)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func withPageHeaders(p place, next http.Handler) http.Handler {
+	policy := contentSecurityPolicy(p)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", policy)
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func contentSecurityPolicy(p place) string {
+	return strings.Join([]string{
+		"default-src 'none'",
+		"script-src 'self'",
+		"style-src 'self'",
+		"img-src 'self'",
+		"connect-src 'self' " + strings.Join(p.functionOrigins(), " "),
+		"base-uri 'none'",
+		"form-action 'none'",
+		"frame-ancestors 'none'",
+	}, "; ")
+}
+
+// pageConfig is what the page has to be told.
+type pageConfig struct {
+	AuthURL      string `json:"authurl"`
+	Callback     string `json:"callback"`
+	ListMessages string `json:"listmessages"`
+	StandIn      bool   `json:"standIn"`
+}
+
+func serveConfig(p place, g *google) http.HandlerFunc {
+	body, err := json.Marshal(pageConfig{p.function("authurl"), p.function("callback"), p.function("listmessages"), !g.real})
+	if err != nil {
+		panic(err) // strings and a bool always marshal
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(body)
+	}
+}

@@ -1,0 +1,73 @@
+/** What the page says, in one place. */
+
+const redirectErrors = {
+  access_denied: 'You did not allow access, so nothing was connected.',
+  code_exchange_failed: 'Google did not accept the sign-in. Connect again.',
+  domain_policy: 'The administrator of this account does not allow the app.',
+  internal: 'Something went wrong on our side. Try again later.',
+  invalid_request: 'Google did not understand the request. Connect again.',
+  misconfigured: 'The functions are not set up correctly. Their log says what is wrong.',
+  missing_scope: 'The box that allows reading mail was not ticked, so there is nothing to list.',
+  no_refresh_token: 'Google gave no lasting access. Connect again and give consent.',
+  no_user_id: 'Google did not say who signed in. Connect again.',
+  state_expired: 'Signing in took too long. Connect again.',
+  upstream_unavailable: 'Google could not be reached. Try again in a moment.',
+};
+
+/** The sentence for an `error` that came back in the address of the page. */
+export function redirectError(reason) {
+  return redirectErrors[reason] ?? 'Signing in failed. Connect again.';
+}
+
+const problems = {
+  no_session: 'You are not signed in.',
+  session_expired: 'Your session has ended.',
+  not_connected: 'This account is not connected any more.',
+  revoked: 'Access was revoked at Google, so the account is not connected any more.',
+};
+
+/** The sentence for a problem: the functions' own, unless that speaks to developers. */
+export function problemSentence(problem) {
+  return problems[problem.reason] ?? problem.message;
+}
+
+const incompleteReasons = {
+  deadline: 'Listing took too long, so the list ends early.',
+  response_size: 'The answer became too large, so the list ends early.',
+  rate_limited: 'Gmail asks to slow down, so the list ends early.',
+  upstream_unavailable: 'Gmail stopped answering, so the list ends early.',
+  revoked: 'Access was revoked while listing, so the list ends early.',
+};
+
+/** The sentence for an `incomplete` list. */
+export function incompleteList(reason) {
+  return incompleteReasons[reason] ?? 'The list ends early.';
+}
+
+const scopeMeanings = {
+  'openid': 'who you are',
+  'email': 'your e-mail address',
+  'profile': 'your name and picture',
+  'https://www.googleapis.com/auth/userinfo.email': 'your e-mail address',
+  'https://www.googleapis.com/auth/userinfo.profile': 'your name and picture',
+  'https://www.googleapis.com/auth/gmail.readonly': 'read your mail',
+  'https://www.googleapis.com/auth/gmail.metadata': 'list your mail, without its text',
+  'https://www.googleapis.com/auth/gmail.modify': 'read and change your mail',
+  'https://mail.google.com/': 'everything in your mailbox',
+};
+
+/** Scopes in words, each meaning once. */
+export function scopesInWords(scopes) {
+  return [...new Set(scopes.map((scope) => scopeMeanings[scope] ?? scope))].join(', ');
+}
+
+export function countInWords(shown, more) {
+  if (shown === 0) return 'No message matches.';
+  const messages = shown === 1 ? '1 message' : `${shown.toLocaleString()} messages`;
+  return more ? `${messages}, and there are more.` : `${messages}, that is all.`;
+}
+
+export function retryInWords(retryAfter) {
+  const seconds = Number(retryAfter);
+  return retryAfter && Number.isFinite(seconds) ? ` Try again in ${seconds} s.` : '';
+}
