@@ -91,6 +91,36 @@ func (b *browser) fetchJSON(method, address string, status int) object {
 	return o
 }
 
+// list reads a list as the page does, a message a line, until the line that ends it.
+func (b *browser) list(query string) (messages []object, ending object) {
+	b.t.Helper()
+	a := b.request(http.MethodGet, b.p.base+"/listmessages?format=metadata&"+query, nil, map[string]string{
+		"Accept":         "application/x-ndjson",
+		"Origin":         strings.TrimSuffix(b.p.page, "/"),
+		"Sec-Fetch-Site": "same-site",
+	})
+	for line := range strings.Lines(a.body) {
+		var o object
+		if err := json.Unmarshal([]byte(line), &o); err != nil {
+			b.t.Fatalf("%s: %v\n%s", query, err, line)
+		}
+		if o.text("id") == "" {
+			return messages, o
+		}
+		messages = append(messages, o)
+	}
+	b.t.Fatalf("%s: status %d, %d messages and no end", query, a.status, len(messages))
+	return nil, nil
+}
+
+// misbehave orders a fault of the stand-in, as the page's panel does.
+func (b *browser) misbehave(control string) {
+	b.t.Helper()
+	if a := b.request(http.MethodPost, b.p.page+"stand-in/"+control, nil, nil); a.status != http.StatusNoContent {
+		b.t.Fatalf("%s: status %d\n%s", control, a.status, a.body)
+	}
+}
+
 // object is a JSON object.
 type object map[string]any
 

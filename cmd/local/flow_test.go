@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,19 +107,73 @@ func TestStandInMisbehaves(t *testing.T) {
 		status  int
 		reason  string
 	}{
-		{"fault?reason=rate_limited", http.StatusTooManyRequests, "rate_limited"},
-		{"fault?reason=domain_policy", http.StatusForbidden, "domain_policy"},
-		{"fault?reason=gmail_disabled", http.StatusServiceUnavailable, "gmail_disabled"},
+		{"fault?name=rate_limited", http.StatusTooManyRequests, "rate_limited"},
+		{"fault?name=domain_policy", http.StatusForbidden, "domain_policy"},
+		{"fault?name=gmail_disabled", http.StatusServiceUnavailable, "gmail_disabled"},
 		{"revoke?sub=" + sub, http.StatusUnauthorized, "revoked"},
 	}
 	for _, test := range tests {
-		if a := b.request(http.MethodPost, p.page+"stand-in/"+test.control, nil, nil); a.status != http.StatusNoContent {
-			t.Fatalf("%s: status %d\n%s", test.control, a.status, a.body)
-		}
+		b.misbehave(test.control)
 		if got := b.fetchJSON(http.MethodGet, p.base+"/listmessages", test.status); got.text("reason") != test.reason {
 			t.Errorf("%s: %v", test.control, got)
 		}
 	}
+}
+
+// The list of the page when the rest is put off, and how it goes on.
+func TestThrottledListGoesOn(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	b := newBrowser(t, p)
+	b.connect("")
+	whole, _ := b.list("maxResults=100")
+
+	b.misbehave("fault?name=throttled")
+	begin, ending := b.list("maxResults=100")
+	incomplete, _ := ending["incomplete"].(map[string]any)
+	if reason := object(incomplete).text("reason"); reason != "rate_limited" || incomplete["retry_after"] == nil {
+		t.Fatalf("%d messages, then %v", len(begin), ending)
+	}
+	rest, ending := b.list("maxResults=" + strconv.Itoa(100-len(begin)) + "&pageToken=" + ending.text("nextPageToken"))
+	if ending["incomplete"] != nil || !slices.Equal(ids(append(begin, rest...)), ids(whole)) {
+		t.Errorf("%d messages, then %d and %v: not the list", len(begin), len(rest), ending)
+	}
+}
+
+func TestUnreadableMessagesAreMarked(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	b := newBrowser(t, p)
+	b.connect("")
+	b.misbehave("fault?name=unreadable")
+	messages, ending := b.list("maxResults=50")
+	marked := func(mark string) int {
+		return len(slices.DeleteFunc(slices.Clone(messages), func(m object) bool { return m[mark] != true }))
+	}
+	if len(messages) != 50 || marked("unavailable") != 1 || marked("too_large") != 1 || ending["incomplete"] != nil {
+		t.Errorf("%d messages, %d unavailable, %d too large, then %v", len(messages), marked("unavailable"), marked("too_large"), ending)
+	}
+}
+
+// A fault that nothing has met is gone with the next one ordered.
+func TestOneFaultAtATime(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	b := newBrowser(t, p)
+	b.connect("")
+	b.misbehave("fault?name=rate_limited")
+	b.misbehave("fault?name=throttled")
+	if _, ending := b.list("maxResults=50"); ending["incomplete"] != nil {
+		t.Errorf("two batches meet the fault of the third: %v", ending)
+	}
+}
+
+func ids(messages []object) []string {
+	all := make([]string, len(messages))
+	for i, m := range messages {
+		all[i] = m.text("id")
+	}
+	return all
 }
 
 func TestEmulatorOfTheUserIsUsed(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"example.com/gmailgrant/internal/fakegoogle"
 )
@@ -20,6 +21,9 @@ type google struct {
 	*fakegoogle.Server
 	real bool   // signing in and mail are Google's; only secrets and grants are here
 	data string // file that keeps them; "": memory
+
+	mu     sync.Mutex
+	remove []func() // each ends a fault in force
 }
 
 // startGoogle starts the stand-in with both secrets in its Secret Manager.
@@ -42,7 +46,7 @@ func startGoogle(o options, p place, getenv func(string) string) (*google, error
 	if err != nil {
 		return nil, googleError(o, err)
 	}
-	g := &google{server, client != nil, o.data}
+	g := &google{Server: server, real: client != nil, data: o.data}
 	if client == nil {
 		client = server.ClientJSON()
 	}

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -69,8 +72,31 @@ func TestPageIsComplete(t *testing.T) {
 			queue = append(queue, found[1]+found[2])
 		}
 	}
-	if !seen["page.js"] || !seen["api.js"] || !seen["page.css"] {
+	if !seen["page.js"] || !seen["lines.js"] || !seen["mail.js"] || !seen["page.css"] {
 		t.Errorf("found only %v", seen)
+	}
+}
+
+// The parts of the page that need no browser, tested in their own language. Node
+// is no tool of this project otherwise: without it this is left to CI.
+func TestPageInNode(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil && os.Getenv("CI") == "" {
+		t.Skip("node is not installed")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"type": "module"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(node, "--test", filepath.Join(dir, "testdata", "page_test.mjs"))
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, output)
 	}
 }
 
@@ -106,7 +132,7 @@ func TestPageIsReachedUnderOneName(t *testing.T) {
 func TestStandInControls(t *testing.T) {
 	foreign := httptest.NewRequest(http.MethodPost, "http://localhost:8081/stand-in/revoke?sub=1", nil)
 	foreign.Header.Set("Origin", "https://elsewhere.example")
-	unknown := httptest.NewRequest(http.MethodPost, "http://localhost:8081/stand-in/fault?reason=unknown", nil)
+	unknown := httptest.NewRequest(http.MethodPost, "http://localhost:8081/stand-in/fault?name=unknown", nil)
 	revoke := httptest.NewRequest(http.MethodPost, "http://localhost:8081/stand-in/revoke?sub=1", nil)
 
 	tests := []struct {

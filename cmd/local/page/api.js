@@ -1,5 +1,7 @@
 /** The functions as a front end sees them: one JavaScript function per request. */
 
+import { jsonLines } from './lines.js';
+
 /**
  * A failed request. Every failure of the functions is a problem document
  * (RFC 9457) whose `reason` is what a program branches on. Requests that got no
@@ -18,8 +20,8 @@ export class Problem extends Error {
 
 const unreachable = (detail) => new Problem({ title: 'No answer', detail, reason: 'network' });
 
-/** Sends a request and returns the JSON of the answer, null when it has none. */
-async function request(url, options = {}) {
+/** Sends a request and returns the answer if it is a good one. */
+async function send(url, options) {
   let response;
   try {
     response = await fetch(url, { credentials: 'include', ...options });
@@ -27,16 +29,23 @@ async function request(url, options = {}) {
     if (error.name === 'AbortError') throw error;
     throw unreachable('The functions could not be reached, or they do not allow this page.');
   }
-  if (response.status === 204) return null;
-  let body;
+  if (!response.ok) throw new Problem(await jsonOf(response), response.headers.get('Retry-After'));
+  return response;
+}
+
+async function jsonOf(response) {
   try {
-    body = await response.json();
+    return await response.json();
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw unreachable('The answer broke off before its end.');
   }
-  if (!response.ok) throw new Problem(body, response.headers.get('Retry-After'));
-  return body;
+}
+
+/** Sends a request and returns the JSON of the answer, null when it has none. */
+async function request(url, options) {
+  const response = await send(url, options);
+  return response.status === 204 ? null : jsonOf(response);
 }
 
 function withQuery(address, parameters) {
@@ -74,9 +83,19 @@ export class Functions {
     return request(withQuery(this.addresses.callback, { grant: 'revoke' }), { method: 'DELETE' });
   }
 
-  /** {messages, nextPageToken, resultSizeEstimate, incomplete} */
-  listMessages(parameters, options) {
-    return request(withQuery(this.addresses.listmessages, parameters), options);
+  /**
+   * A list, line by line as it arrives: messages, then the only line without an id,
+   * {nextPageToken, resultSizeEstimate, incomplete}. Without that one the stream was cut.
+   */
+  async *listLines(parameters, { signal }) {
+    const headers = { Accept: 'application/x-ndjson' };
+    const response = await send(withQuery(this.addresses.listmessages, parameters), { headers, signal });
+    yield* jsonLines(response.body);
+  }
+
+  /** {messages, incomplete}: one message with everything in it, or none if it is gone. */
+  getMessage(id, { signal }) {
+    return request(withQuery(this.addresses.listmessages, { id, format: 'full' }), { signal });
   }
 
   /** Any request to one of the functions, for the errors it brings. */

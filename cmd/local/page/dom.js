@@ -13,6 +13,8 @@ export function button(label, onclick, className = '') {
   return element('button', { type: 'button', textContent: label, onclick, className });
 }
 
+export const code = (text) => element('code', { textContent: text });
+
 /** Shows one of several elements and hides the others; none when `shown` is null. */
 export function showOnly(shown, ...all) {
   for (const node of all) node.hidden = node !== shown;

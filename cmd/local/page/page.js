@@ -1,10 +1,10 @@
 import { Functions, Problem } from './api.js';
-import { button, byID, element, showOnly } from './dom.js';
-import { countInWords, incompleteList, problemSentence, redirectError, retryInWords, scopesInWords } from './sentences.js';
+import { button, byID, code, element, showOnly } from './dom.js';
+import { MessageList } from './list.js';
+import { Reader } from './reader.js';
+import { problemSentence, redirectError, retryInWords, scopesInWords } from './sentences.js';
 import { answerOfSignIn, leaveToSignIn } from './signin.js';
 import { trials } from './trials.js';
-
-const pageSize = 50;
 
 const config = await (await fetch('config.json')).json();
 const functions = new Functions(config);
@@ -13,10 +13,13 @@ const functions = new Functions(config);
 const endOfSession = new Set(['no_session', 'session_expired', 'not_connected', 'revoked']);
 
 let user = null; // who is signed in
-let search = {}; // parameters of the list shown
-let cursor; // where that list goes on
-let shown = 0; // how many messages of it are on the page
-let inFlight = null; // AbortController of the list request under way
+
+const reader = new Reader(functions);
+const list = new MessageList(functions, {
+  open: (message) => attempt(() => reader.open(message)),
+  goOn: () => attempt(() => list.goOn()),
+  reconnect: () => connectWithConsent(),
+});
 
 // Notices
 
@@ -26,8 +29,6 @@ function notice(kind, children, ...actions) {
   node.append(button('Close', () => node.remove(), 'link'));
   byID('notices').replaceChildren(node);
 }
-
-const code = (text) => element('code', { textContent: text });
 
 /** One sentence, its reason, and the way out when there is one. */
 function showProblem(problem) {
@@ -65,10 +66,10 @@ const accountStates = [byID('asking'), byID('signed-out'), byID('signed-in')];
 
 function showSignedOut() {
   user = null;
-  inFlight?.abort();
   showOnly(byID('signed-out'), ...accountStates);
   byID('mail').hidden = true;
-  clearList();
+  reader.close();
+  list.clear();
 }
 
 function showSignedIn(session) {
@@ -114,72 +115,7 @@ async function disconnect() {
   byID('connect').focus();
 }
 
-// Messages
-
-function clearList() {
-  cursor = undefined;
-  shown = 0;
-  byID('rows').replaceChildren();
-  byID('messages').hidden = true;
-  byID('more').hidden = true;
-  byID('count').textContent = '';
-}
-
-function row(message, position) {
-  return element('tr', {},
-    element('td', { textContent: position.toLocaleString() }),
-    element('td', { textContent: message.id }),
-    element('td', { textContent: message.threadId }));
-}
-
-function append(answer) {
-  byID('rows').append(...answer.messages.map((message, i) => row(message, shown + i + 1)));
-  shown += answer.messages.length;
-  cursor = answer.nextPageToken;
-  byID('messages').hidden = shown === 0;
-  byID('more').hidden = !cursor;
-  byID('count').textContent = countInWords(shown, Boolean(cursor));
-  if (answer.incomplete) showIncomplete(answer.incomplete);
-}
-
-function showIncomplete({ reason, retry_after: retryAfter }) {
-  const actions = cursor ? [button('Continue', () => attempt(loadMore), 'primary')] : [];
-  notice('warn', [incompleteList(reason), retryInWords(retryAfter), ' ', code(reason)], ...actions);
-}
-
-/** Fetches a page of the list; a newer request ends an older one. */
-async function fetchPage(parameters) {
-  inFlight?.abort();
-  const mine = inFlight = new AbortController();
-  byID('messages').ariaBusy = 'true';
-  try {
-    return await functions.listMessages({ ...parameters, maxResults: pageSize }, { signal: mine.signal });
-  } finally {
-    if (inFlight === mine) {
-      inFlight = null;
-      byID('messages').ariaBusy = 'false';
-    }
-  }
-}
-
-/** Replaces the list, but not before there is an answer; one that failed is no list. */
-async function startSearch(parameters) {
-  search = parameters;
-  try {
-    const answer = await fetchPage(search);
-    clearList();
-    append(answer);
-  } catch (error) {
-    if (error.name !== 'AbortError') clearList();
-    throw error;
-  }
-}
-
-async function loadMore() {
-  if (!cursor || inFlight) return;
-  append(await fetchPage({ ...search, pageToken: cursor }));
-  if (!cursor) byID('count').focus();
-}
+// Search
 
 function searchForm() {
   const label = byID('label').value;
@@ -195,9 +131,16 @@ async function tryOut(trial) {
     answer.replaceChildren(element('p', { className: 'notice warn', textContent: 'Connect first: this one needs a session.' }));
     return;
   }
+  if (trial.inList) {
+    byID('search').reset();
+    byID('mail').scrollIntoView();
+  }
   try {
     await trial.run();
-    answer.replaceChildren(element('p', { className: 'notice good', textContent: 'This worked, against expectation.' }));
+    answer.replaceChildren(element('p', {
+      className: 'notice good',
+      textContent: trial.inList ? 'The list above shows it.' : 'This worked, against expectation.',
+    }));
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     showTrial(problem);
@@ -213,7 +156,7 @@ function showTrial(problem) {
 }
 
 function listTrials() {
-  const all = trials(functions, () => ({ user, cursor }), config.standIn);
+  const all = trials(functions, list, () => user, config.standIn);
   byID('trial-buttons').append(...all.map((trial) =>
     element('button', { type: 'button', onclick: () => attempt(() => tryOut(trial)) },
       element('span', { textContent: trial.title }), code(trial.reason))));
@@ -241,10 +184,10 @@ function listen() {
   };
   byID('search').onsubmit = (event) => {
     event.preventDefault();
-    attempt(() => startSearch(searchForm()));
+    attempt(() => list.start(searchForm()));
   };
   byID('label').onchange = byID('unread').onchange = () => byID('search').requestSubmit();
-  byID('more').onclick = () => attempt(loadMore);
+  byID('reader-close').onclick = () => reader.close();
 }
 
 async function start() {
@@ -256,7 +199,7 @@ async function start() {
   if (answer) showAnswerOfSignIn(answer);
   if (!session) return;
   if (session.missing_scopes?.length) showMissingScopes(session.missing_scopes);
-  await attempt(() => startSearch({}));
+  await attempt(() => list.start({}));
 }
 
 await start();

@@ -44,6 +44,8 @@ export function incompleteList(reason) {
   return incompleteReasons[reason] ?? 'The list ends early.';
 }
 
+export const cutList = 'The connection was cut, so the list may end early.';
+
 const scopeMeanings = {
   'openid': 'who you are',
   'email': 'your e-mail address',
@@ -62,12 +64,37 @@ export function scopesInWords(scopes) {
 }
 
 export function countInWords(shown, more) {
-  if (shown === 0) return 'No message matches.';
+  if (shown === 0) return more ? 'No message yet.' : 'No message matches.';
   const messages = shown === 1 ? '1 message' : `${shown.toLocaleString()} messages`;
   return more ? `${messages}, and there are more.` : `${messages}, that is all.`;
 }
 
 export function retryInWords(retryAfter) {
   const seconds = Number(retryAfter);
-  return retryAfter && Number.isFinite(seconds) ? ` Try again in ${seconds} s.` : '';
+  if (!(seconds > 0)) return '';
+  if (seconds < 100) return ` Try again in ${seconds} s.`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 100 ? ` Try again in ${minutes} minutes.` : ` Try again in ${Math.ceil(minutes / 60)} hours.`;
+}
+
+const time = new Intl.DateTimeFormat([], { timeStyle: 'short' });
+const day = new Intl.DateTimeFormat([], { day: 'numeric', month: 'short' });
+const dayAndYear = new Intl.DateTimeFormat([], { dateStyle: 'medium' });
+const everything = new Intl.DateTimeFormat([], { dateStyle: 'full', timeStyle: 'short' });
+
+/** As much of a date as tells it from others: the time today, the year only of past years. */
+export function dateInShort(date, now = new Date()) {
+  if (date.toDateString() === now.toDateString()) return time.format(date);
+  return (date.getFullYear() === now.getFullYear() ? day : dayAndYear).format(date);
+}
+
+export function dateInFull(date) {
+  return date ? everything.format(date) : '';
+}
+
+/** Bytes in words, in decimal units as Gmail has them. */
+export function sizeInWords(bytes) {
+  if (bytes < 1000) return `${bytes} bytes`;
+  const [size, unit] = bytes < 1e6 ? [bytes / 1e3, 'kB'] : [bytes / 1e6, 'MB'];
+  return `${size.toLocaleString([], { maximumFractionDigits: size < 10 ? 1 : 0 })} ${unit}`;
 }

@@ -1,4 +1,4 @@
-/** Requests that fail on purpose, so that a front-end developer meets every reason once. */
+/** What can go wrong, on purpose, so that a front-end developer meets everything once. */
 
 const elsewhere = 'https://elsewhere.example/';
 const forgedVerifier = 'v'.repeat(43);
@@ -9,24 +9,35 @@ const json = (value) => ({
   body: JSON.stringify(value),
 });
 
+/** The lines of a list as far as they come before the connection breaks off. */
+const cutAfter = (most) =>
+  async function* (lines) {
+    let count = 0;
+    for await (const line of lines) {
+      yield line;
+      if (++count === most) return;
+    }
+  };
+
 /**
- * What can be tried with `functions`. `state` tells {user, cursor} at the time of the
- * click. Those with `needsSession` make sense only for somebody signed in.
+ * What can be tried with `functions`. `who` tells who is signed in at the time of the
+ * click. Those with `needsSession` make sense only for somebody signed in; those with
+ * `inList` show in `list` what they do.
  */
-export function trials(functions, state, standIn) {
-  const list = (parameters, options) => functions.call('listmessages', parameters, options);
+export function trials(functions, list, who, standIn) {
+  const call = (parameters, options) => functions.call('listmessages', parameters, options);
   const always = [
-    { title: 'A parameter that is no number', reason: 'invalid_request', run: () => list({ maxResults: 'many' }) },
-    { title: 'A parameter nobody knows', reason: 'invalid_request', run: () => list({ colour: 'blue' }) },
+    { title: 'A parameter that is no number', reason: 'invalid_request', run: () => call({ maxResults: 'many' }) },
+    { title: 'A parameter nobody knows', reason: 'invalid_request', run: () => call({ colour: 'blue' }) },
     {
       title: 'The cursor of another search',
       reason: 'invalid_request',
       needsSession: true,
-      run: () => list({ q: 'something else', pageToken: state().cursor ?? 'made-up' }),
+      run: () => call({ q: 'something else', pageToken: list.cursor ?? 'made-up' }),
     },
-    { title: 'No session', reason: 'no_session', run: () => list({}, { credentials: 'omit' }) },
-    { title: 'A forged session', reason: 'no_session', run: () => list({}, { headers: { Authorization: 'Bearer forged' } }) },
-    { title: 'A wrong method', reason: 'method_not_allowed', run: () => list({}, { method: 'POST' }) },
+    { title: 'No session', reason: 'no_session', run: () => call({}, { credentials: 'omit' }) },
+    { title: 'A forged session', reason: 'no_session', run: () => call({}, { headers: { Authorization: 'Bearer forged' } }) },
+    { title: 'A wrong method', reason: 'method_not_allowed', run: () => call({}, { method: 'POST' }) },
     { title: 'A foreign place to return to', reason: 'invalid_return_to', run: () => functions.call('authurl', { return_to: elsewhere }) },
     { title: 'Text where JSON belongs', reason: 'unsupported_media_type', run: () => functions.call('callback', {}, { method: 'POST', body: 'code' }) },
     {
@@ -34,34 +45,54 @@ export function trials(functions, state, standIn) {
       reason: 'code_exchange_failed',
       run: () => functions.call('callback', {}, json({ code: 'made-up', code_verifier: forgedVerifier })),
     },
+    {
+      title: 'A connection that is cut',
+      reason: 'no last line',
+      needsSession: true,
+      inList: true,
+      run: () => list.start({}, { through: cutAfter(20) }),
+    },
   ];
-  return standIn ? [...always, ...standInTrials(list, state)] : always;
+  return standIn ? [...always, ...standInTrials(call, list, who)] : always;
 }
 
 /** What only the stand-in can do: misbehave when asked to. */
-function standInTrials(list, state) {
+function standInTrials(call, list, who) {
   const misbehave = (what, parameters) =>
     fetch(`/stand-in/${what}?${new URLSearchParams(parameters)}`, { method: 'POST' });
-  const fault = (title, reason) => ({
+  const refusal = (title, reason) => ({
     title,
     reason,
     needsSession: true,
     run: async () => {
-      await misbehave('fault', { reason });
-      return list({});
+      await misbehave('fault', { name: reason });
+      return call({});
+    },
+  });
+  const listing = (title, reason, name) => ({
+    title,
+    reason,
+    needsSession: true,
+    inList: true,
+    run: async () => {
+      await misbehave('fault', { name });
+      return list.start({}, { maxResults: 100 });
     },
   });
   return [
-    fault('Gmail’s daily quota is used up', 'rate_limited'),
-    fault('The administrator forbids it', 'domain_policy'),
-    fault('The Gmail API is switched off', 'gmail_disabled'),
+    refusal('Gmail’s daily quota is used up', 'rate_limited'),
+    refusal('The administrator forbids it', 'domain_policy'),
+    refusal('The Gmail API is switched off', 'gmail_disabled'),
+    listing('Gmail throttles halfway', 'incomplete', 'throttled'),
+    listing('Messages that can’t be had', 'unavailable, too_large', 'unreadable'),
+    listing('A slow Gmail', 'progress', 'slow'),
     {
       title: 'Access revoked at Google',
       reason: 'revoked',
       needsSession: true,
       run: async () => {
-        await misbehave('revoke', { sub: state().user.sub });
-        return list({});
+        await misbehave('revoke', { sub: who().sub });
+        return call({});
       },
     },
   ];

@@ -1,0 +1,74 @@
+/** The dialog that shows one message. */
+
+import { byID, element } from './dom.js';
+import * as mail from './mail.js';
+import { dateInFull, sizeInWords } from './sentences.js';
+
+export class Reader {
+  #functions;
+  #request = new AbortController();
+
+  constructor(functions) {
+    this.#functions = functions;
+    byID('reader').onclose = () => this.#request.abort();
+  }
+
+  close() {
+    byID('reader').close();
+  }
+
+  /** Shows a message of the list, or closes again and rejects. */
+  async open(listed) {
+    this.#request = new AbortController();
+    show(mail.subject(listed), element('p', { className: 'soft', textContent: 'Opening…' }));
+    byID('reader').showModal();
+    try {
+      const { messages } = await this.#functions.getMessage(listed.id, this.#request);
+      show(mail.subject(messages[0] ?? listed), ...parts(messages[0]));
+      byID('reader-content').focus();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+}
+
+function show(title, ...nodes) {
+  byID('reader-title').textContent = title;
+  byID('reader-content').replaceChildren(...nodes);
+}
+
+function warning(sentence) {
+  return element('p', { className: 'notice warn', textContent: sentence });
+}
+
+function parts(message) {
+  if (!message) return [warning('This message has been deleted.')];
+  if (message.too_large) return [warning(`This message is too large to be shown: ${sizeInWords(message.sizeEstimate)}.`)];
+  if (message.unavailable) return [warning('Gmail could not give this message. Try again later.')];
+  const { text, fromHTML } = mail.content(message);
+  return [
+    headers(message),
+    ...attachments(mail.attachments(message)),
+    ...(fromHTML ? [element('p', { className: 'soft', textContent: 'The message is HTML; this is the text in it.' })] : []),
+    element('div', { className: 'text', dir: 'auto', textContent: text || '(no text)' }),
+  ];
+}
+
+function headers(message) {
+  const all = [
+    ['From', mail.header(message, 'From')],
+    ['To', mail.header(message, 'To')],
+    ['Cc', mail.header(message, 'Cc')],
+    ['Date', dateInFull(mail.date(message))],
+  ];
+  return element('dl', {}, ...all.filter(([, value]) => value).map(([name, value]) =>
+    element('div', {}, element('dt', { textContent: name }), element('dd', { dir: 'auto', textContent: value }))));
+}
+
+function attachments(all) {
+  if (all.length === 0) return [];
+  const item = ({ name, size }) =>
+    element('li', {}, element('bdi', { textContent: name }), ' ', element('span', { className: 'soft', textContent: sizeInWords(size) }));
+  return [element('ul', { className: 'attachments', ariaLabel: 'Attachments' }, ...all.map(item))];
+}

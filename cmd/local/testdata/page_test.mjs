@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { jsonLines } from '../page/lines.js';
+import * as mail from '../page/mail.js';
+
+const base64url = (bytes) => Buffer.from(bytes).toString('base64url');
+const latin1 = (text) => Buffer.from(text, 'latin1');
+
+test('encoded words', () => {
+  for (const [encoded, want] of [
+    ['plain', 'plain'],
+    ['=?utf-8?q?Caf=C3=A9_near?=', 'Café near'],
+    ['=?UTF-8?B?R3LDvMOfZQ==?=', 'Grüße'],
+    ['=?iso-8859-1?Q?Gr=FC=DFe?=', 'Grüße'],
+    ['=?utf-8?q?one?= =?utf-8?q?_two?= three', 'one two three'],
+    ['=?utf-8?q?a?=\r\n =?utf-8?b?Yg==?=', 'ab'],
+    ['=?utf-8*en?q?tagged?=', 'tagged'],
+    ['=?no-such-charset?q?stays?=', '=?no-such-charset?q?stays?='],
+    ['=?utf-8?b?%%%?=', '=?utf-8?b?%%%?='],
+    ['2 =?= 2', '2 =?= 2'],
+  ]) assert.equal(mail.decodeWords(encoded), want);
+});
+
+test('names in addresses', () => {
+  for (const [from, want] of [
+    ['Zoë van Dijk <zoe@example.org>', 'Zoë van Dijk'],
+    ['"Byrne, Aoife" <aoife@example.org>', 'Byrne, Aoife'],
+    ['"The \\"Boss\\"" <boss@example.org>', 'The "Boss"'],
+    ['=?utf-8?q?Tom=C3=A1s=2C_H.?= <tomas@example.org>', 'Tomás, H.'],
+    ['<bare@example.org>', 'bare@example.org'],
+    ['bare@example.org', 'bare@example.org'],
+    ['', ''],
+  ]) assert.equal(mail.displayName(from), want);
+});
+
+test('text of bytes', () => {
+  for (const [bytes, charset, want] of [
+    [Buffer.from('Grüße'), 'utf-8', 'Grüße'],
+    [Buffer.from('Grüße'), 'iso-8859-1', 'Grüße'],
+    [latin1('Grüße'), 'iso-8859-1', 'Grüße'],
+    [latin1('Grüße'), 'no-such-charset', 'Gr\ufffd\ufffde'],
+    [latin1('\x1b$B$"\x1b(B'), 'iso-2022-jp', 'あ'],
+  ]) assert.equal(mail.decodeText(bytes, charset), want);
+});
+
+test('a message', () => {
+  const message = {
+    labelIds: ['INBOX', 'UNREAD'],
+    snippet: 'It&#39;s 1 &lt; 2 &amp; that &amp;lt;',
+    internalDate: '1700000000000',
+    payload: {
+      mimeType: 'multipart/mixed',
+      headers: [{ name: 'from', value: 'Ada <ada@example.com>' }, { name: 'SUBJECT', value: 'Hello' }],
+      parts: [
+        {
+          mimeType: 'multipart/alternative',
+          parts: [
+            { mimeType: 'text/plain', filename: '', headers: [{ name: 'Content-Type', value: 'text/plain; charset="ISO-8859-1"' }], body: { data: base64url(latin1('Grüße??>')) } },
+            { mimeType: 'text/html', filename: '', body: { data: base64url('<b>not this</b>') } },
+          ],
+        },
+        { mimeType: 'text/plain', filename: '=?utf-8?q?n=C3=B6tes.txt?=', body: { attachmentId: 'x', size: 831 } },
+      ],
+    },
+  };
+  assert.equal(mail.sender(message), 'Ada');
+  assert.equal(mail.subject(message), 'Hello');
+  assert.equal(mail.isUnread(message), true);
+  assert.equal(mail.snippet(message), "It's 1 < 2 & that &lt;");
+  assert.equal(mail.date(message).getTime(), 1700000000000);
+  assert.deepEqual(mail.content(message), { text: 'Grüße??>', fromHTML: false });
+  assert.deepEqual(mail.attachments(message), [{ name: 'nötes.txt', size: 831 }]);
+});
+
+test('a message with nothing in it', () => {
+  const message = { id: '1' };
+  assert.equal(mail.sender(message), '');
+  assert.equal(mail.subject(message), '(no subject)');
+  assert.equal(mail.isUnread(message), false);
+  assert.equal(mail.snippet(message), '');
+  assert.equal(mail.date(message), null);
+  assert.deepEqual(mail.content(message), { text: '', fromHTML: false });
+  assert.deepEqual(mail.attachments(message), []);
+});
+
+test('a stream that nobody reads on', async () => {
+  let cancelled = false;
+  const stream = new ReadableStream({
+    pull: (controller) => controller.enqueue(Buffer.from('{"id":"a"}\n')),
+    cancel: () => { cancelled = true; },
+  });
+  for await (const line of jsonLines(stream)) {
+    assert.deepEqual(line, { id: 'a' });
+    break;
+  }
+  await new Promise(setImmediate);
+  assert.equal(cancelled, true);
+});
+
+async function linesOf(...chunks) {
+  const stream = new ReadableStream({
+    pull(controller) {
+      const chunk = chunks.shift();
+      if (chunk instanceof Error || chunk instanceof DOMException) controller.error(chunk);
+      else if (chunk === undefined) controller.close();
+      else controller.enqueue(chunk);
+    },
+  });
+  const lines = [];
+  for await (const line of jsonLines(stream)) lines.push(line);
+  return lines;
+}
+
+test('lines of a stream', async () => {
+  const bytes = Buffer.from('{"id":"ä"}\n{"id":"b"}\n{}\n');
+  for (const size of [1, 3, 8, 100]) {
+    const chunks = [];
+    for (let i = 0; i < bytes.length; i += size) chunks.push(bytes.subarray(i, i + size));
+    assert.deepEqual(await linesOf(...chunks), [{ id: 'ä' }, { id: 'b' }, {}]);
+  }
+});
+
+test('lines of a stream that breaks off', async () => {
+  const start = Buffer.from('{"id":"a"}\n{"id":');
+  assert.deepEqual(await linesOf(start), [{ id: 'a' }]);
+  assert.deepEqual(await linesOf(start, new TypeError('network error')), [{ id: 'a' }]);
+  await assert.rejects(linesOf(start, new DOMException('gone', 'AbortError')), { name: 'AbortError' });
+});
