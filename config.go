@@ -57,8 +57,11 @@ type Config struct {
 
 const defaultCookie = "__Host-gmailgrant"
 
+var prefixed = regexp.MustCompile(`^__(Host|Secure)-`)
+
 // LoadConfig reads the settings. Its error joins every fault, each naming its
-// variable, and shows no value that could be a secret.
+// variable, and shows no value that could be a secret: one may have been put
+// into any variable by mistake.
 func LoadConfig(getenv func(string) string) (*Config, error) {
 	e := &environment{getenv: getenv}
 	c := &Config{
@@ -83,17 +86,24 @@ func LoadConfig(getenv func(string) string) (*Config, error) {
 		e.fault("GOOGLE_CLOUD_PROJECT", errors.New("is needed outside Google Cloud"))
 	}
 	var err error
-	if c.site, err = site.New(c.BaseURL, c.AllowedOrigins, c.ReturnURLs); err != nil {
+	if c.site, err = loadSite(getenv); err != nil {
 		e.faults = append(e.faults, err)
 		return nil, errors.Join(e.faults...)
 	}
-	if c.site.PlainLoopback() && strings.HasPrefix(c.SessionCookie, "__Host-") {
-		c.SessionCookie = "gmailgrant" // a browser keeps __Host- cookies only when they are Secure
+	if c.site.PlainLoopback() && prefixed.MatchString(c.SessionCookie) {
+		c.SessionCookie = "gmailgrant" // a browser keeps cookies of such names only when they are Secure
 	}
 	if len(e.faults) > 0 {
 		return nil, errors.Join(e.faults...)
 	}
 	return c, nil
+}
+
+// loadSite reads the settings that make the public addresses. Its error joins
+// every fault of theirs.
+func loadSite(getenv func(string) string) (*site.Site, error) {
+	e := &environment{getenv: getenv}
+	return site.New(e.baseURL(), e.list("ALLOWED_ORIGINS"), e.list("RETURN_URLS"))
 }
 
 // environment reads variables and collects what is wrong with them.
@@ -140,7 +150,7 @@ func (e *environment) duration(name string, fallback time.Duration) time.Duratio
 	}
 	d, err := time.ParseDuration(v)
 	if err != nil || d <= 0 {
-		e.fault(name, fmt.Errorf("%q is not a duration like 90s, 20m or 12h", v))
+		e.fault(name, errors.New("is not a duration like 90s, 20m or 12h"))
 	}
 	return d
 }
@@ -148,7 +158,7 @@ func (e *environment) duration(name string, fallback time.Duration) time.Duratio
 func (e *environment) onOff(name string) bool {
 	v := e.text(name, "off")
 	if v != "on" && v != "off" {
-		e.fault(name, fmt.Errorf("%q is neither on nor off", v))
+		e.fault(name, errors.New("is neither on nor off"))
 	}
 	return v == "on"
 }
@@ -204,8 +214,8 @@ var cookieNameForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 func (e *environment) cookieName() string {
 	v := e.text("SESSION_COOKIE", defaultCookie)
-	if !cookieNameForm.MatchString(v) {
-		e.fault("SESSION_COOKIE", fmt.Errorf("%q is not a cookie name", v))
+	if !cookieNameForm.MatchString(v) || looksSecret(v) {
+		e.fault("SESSION_COOKIE", errors.New("is not a cookie name"))
 	}
 	return v
 }
@@ -217,7 +227,7 @@ func (e *environment) loopback(name string) string {
 	}
 	host, _, err := net.SplitHostPort(v)
 	if err != nil || !site.IsLoopback(host) {
-		e.fault(name, fmt.Errorf("%q is not host:port on loopback", v))
+		e.fault(name, errors.New("is not host:port on loopback"))
 	}
 	return v
 }

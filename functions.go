@@ -78,9 +78,10 @@ func newEndpoints(getenv func(string) string, log *slog.Logger) map[string]http.
 		}
 	}
 	log.Error("settings", slog.String("error", err.Error()))
+	addresses, _ := loadSite(getenv) // what is wrong with them is in err
 	broken := make(map[string]http.Handler)
 	for _, name := range site.Functions {
-		broken[name] = endpoint.Broken(name, &endpoint.Problem{Reason: endpoint.Misconfigured, Err: err}, log)
+		broken[name] = endpoint.Broken(name, addresses, &endpoint.Problem{Reason: endpoint.Misconfigured, Err: err}, log)
 	}
 	return broken
 }
@@ -106,6 +107,7 @@ func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, erro
 		BaseURL:               cfg.site.BaseURL(),
 		Now:                   now,
 		HTTPClient:            client,
+		Log:                   log,
 		FirestoreEmulator:     cfg.FirestoreEmulator,
 		SecretManagerEmulator: cfg.SecretManagerEmulator,
 		DialOptions: []grpc.DialOption{
@@ -113,7 +115,7 @@ func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, erro
 			grpc.WithChainStreamInterceptor(endpoint.CountStream),
 		},
 	})
-	lister, err := listmessages.NewLister(store, client, gmailAddress(cfg), clock)
+	lister, err := listmessages.NewLister(store, client, gmailAddress(cfg), cfg.Scopes, clock)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +144,7 @@ func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, erro
 	a := &app{store: store, endpoints: make(map[string]http.Handler)}
 	for name, m := range methods {
 		e := endpoint.New(name, cfg.site, m, log, now)
-		e.Project = cfg.Project
+		e.Project = store.Project
 		if name == "callback" {
 			e.Page = callback.ShowsPage
 		}
@@ -168,8 +170,10 @@ func newHTTPClient() *http.Client {
 		ForceAttemptHTTP2:     true,
 		TLSHandshakeTimeout:   5 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		MaxIdleConnsPerHost:   100,
-		IdleConnTimeout:       90 * time.Second,
+		// A connection that died while the instance was frozen is noticed by a ping.
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 3 * time.Second},
+		MaxIdleConnsPerHost: 100,
+		IdleConnTimeout:     90 * time.Second,
 	}
 	return &http.Client{
 		Transport:     endpoint.CountingTransport(transport),

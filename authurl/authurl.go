@@ -119,15 +119,9 @@ func (h *Handler) returnTo(query url.Values, handOff bool) (string, error) {
 	}
 	returnTo, err := h.Authorizer.ReturnTo(raw, handOff)
 	if err != nil {
-		return "", &endpoint.Problem{Reason: endpoint.InvalidReturnTo, Detail: sentence(err)}
+		return "", &endpoint.Problem{Reason: endpoint.InvalidReturnTo, Detail: err.Error()}
 	}
 	return returnTo, nil
-}
-
-// sentence makes an error text fit for a reader.
-func sentence(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // bind ties a flow of the cookie way to the browser that begins it. A link on

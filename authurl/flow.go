@@ -1,6 +1,7 @@
 package authurl
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -67,7 +68,7 @@ func (a *Authorizer) URL(ctx context.Context, f Flow, hints Hints) (string, erro
 		return "", err
 	}
 	f.Verifier = oauth2.GenerateVerifier()
-	payload, err := json.Marshal(f)
+	payload, err := marshal(f)
 	if err != nil {
 		return "", err
 	}
@@ -92,6 +93,16 @@ func (a *Authorizer) URL(ctx context.Context, f Flow, hints Hints) (string, erro
 		query.Set("prompt", hints.Prompt)
 	}
 	return site.AddQuery(client.AuthURL(), query), nil
+}
+
+// marshal does not escape for HTML, which would make a state up to six times as
+// long.
+func marshal(f Flow) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(f)
+	return b.Bytes(), err
 }
 
 // RedirectURI is where Google sends the browser: our callback.

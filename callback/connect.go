@@ -4,11 +4,21 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"google.golang.org/api/idtoken"
 
 	"example.com/gmailgrant/internal/endpoint"
 	"example.com/gmailgrant/tokenstore"
+)
+
+const (
+	// placeTimeout is how long an exchange waits for its turn: long before the
+	// code is spent in vain.
+	placeTimeout = 5 * time.Second
+	// storeTimeout bounds storing what an exchange brought. It is counted from
+	// there: the code is spent, and with it would go the refresh token.
+	storeTimeout = 25 * time.Second
 )
 
 // maxCodeBytes bounds an authorization code; Google's have some 75 characters,
@@ -47,6 +57,8 @@ func (h *Handler) connect(ctx context.Context, code, verifier, redirectURI strin
 			MissingScopes: tokenstore.Missing(auth.Scopes, h.scopes),
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
 	g, err := h.store.Connect(ctx, sub, auth, profile)
 	if errors.Is(err, tokenstore.ErrNoRefreshToken) {
 		return nil, h.noRefreshTokenError(sub, err)
@@ -58,8 +70,8 @@ func (h *Handler) exchange(ctx context.Context, code, verifier, redirectURI stri
 	select {
 	case h.exchanging <- struct{}{}:
 		defer func() { <-h.exchanging }()
-	case <-ctx.Done():
-		return nil, &endpoint.Problem{Reason: endpoint.UpstreamUnavailable, Err: ctx.Err()}
+	case <-time.After(placeTimeout):
+		return nil, &endpoint.Problem{Reason: endpoint.UpstreamUnavailable, Err: errors.New("too many code exchanges in flight")}
 	}
 	auth, err := h.store.Exchange(ctx, code, verifier, redirectURI)
 	if errors.Is(err, tokenstore.ErrCodeRefused) {

@@ -17,9 +17,9 @@ import (
 	"example.com/gmailgrant/tokenstore"
 )
 
-// finishTimeout bounds everything between Google's redirect and ours. It goes on
-// when the browser leaves: the code is spent, and with it goes the refresh token.
-const finishTimeout = 30 * time.Second
+// finishTimeout bounds what happens between Google's redirect and the code being
+// spent. It goes on when the browser leaves.
+const finishTimeout = 20 * time.Second
 
 // errInvalidState is for the browser that can't be sent anywhere.
 var errInvalidState = &endpoint.Problem{Reason: endpoint.InvalidState}
@@ -144,7 +144,7 @@ func (h *Handler) accept(ctx context.Context, query url.Values, flow authurl.Flo
 		if !ok || len(query["error"]) > 1 {
 			reason = endpoint.InvalidRequest
 		}
-		return nil, &endpoint.Problem{Reason: reason, Detail: "Google's authorization endpoint answered with an error."}
+		return nil, &endpoint.Problem{Reason: reason, Err: errors.New("error answer of the authorization endpoint")}
 	}
 	if len(query["code"]) != 1 {
 		return nil, endpoint.Invalid("The code is missing or given more than once.")

@@ -10,7 +10,7 @@ import (
 )
 
 // disconnectTimeout bounds a disconnect, which goes on when the client leaves.
-const disconnectTimeout = 20 * time.Second
+const disconnectTimeout = 30 * time.Second
 
 // Delete signs out; with grant=revoke it disconnects.
 func (h *Handler) Delete(w http.ResponseWriter, r *http.Request) error {

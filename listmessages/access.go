@@ -16,9 +16,10 @@ type access struct {
 	user, grantID string
 	deadline      time.Time
 
-	mu      sync.Mutex
-	token   *tokenstore.Token
-	renewed bool // Gmail did not accept the first token
+	mu       sync.Mutex
+	token    *tokenstore.Token
+	renewals int
+	renewErr error // why the token could not be replaced
 }
 
 func (a *access) current() *tokenstore.Token {
@@ -27,32 +28,45 @@ func (a *access) current() *tokenstore.Token {
 	return a.token
 }
 
-// wait returns when a refreshed token has been stored.
-func (a *access) wait() { a.current().Wait() }
+// wait returns when a refreshed token has been stored, or when the platform is
+// about to cut the answer. A client that leaves does not cut it short.
+func (a *access) wait(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.deadline.Sub(a.lister.Clock.now())+margin/2)
+	defer cancel()
+	a.current().Wait(ctx)
+}
 
-// renew replaces a token that Gmail did not accept, once. A second time the
-// answer is revoked.
+// maxRenewals bounds how often a token is replaced by one that another instance
+// stored, before one is refreshed.
+const maxRenewals = 3
+
+// renew replaces a token that Gmail did not accept. If Gmail does not accept one
+// that was refreshed for that reason, access is revoked.
 func (a *access) renew(ctx context.Context, rejected *tokenstore.Token) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.token != rejected {
-		return nil // a call beside this one did it
+	if a.token != rejected || a.renewErr != nil {
+		return a.renewErr // a call beside this one did it
 	}
-	if a.renewed {
-		return &endpoint.Problem{Reason: endpoint.Revoked, User: a.user}
+	if a.renewals == maxRenewals || a.renewals > 0 && rejected.Refreshed() {
+		a.renewErr = &endpoint.Problem{Reason: endpoint.Revoked, User: a.user}
+		return a.renewErr
 	}
-	a.renewed = true
+	a.renewals++
 	token, err := a.lister.Store.Token(ctx, a.user, a.grantID, rejected.AccessToken)
 	if err != nil {
-		return endpoint.ForUser(err, a.user)
+		a.renewErr = endpoint.ForUser(err, a.user)
+		return a.renewErr
 	}
-	rejected.Wait()
+	rejected.Wait(ctx)
 	a.token = token
 	return nil
 }
 
-// call makes a call to Gmail, again where that may help, until the deadline.
-func (a *access) call(ctx context.Context, do func(ctx context.Context, authorization string) *failure) error {
+// call makes a call to Gmail, again where that may help, until the deadline. It
+// reports in exhausted, if that is not nil, whether it was tried as often as may
+// be.
+func (a *access) call(ctx context.Context, do func(ctx context.Context, authorization string) *failure, exhausted *bool) error {
 	for {
 		token := a.current()
 		f := a.lister.Clock.retry(ctx, a.deadline, func() *failure {
@@ -63,14 +77,32 @@ func (a *access) call(ctx context.Context, do func(ctx context.Context, authoriz
 		if f == nil {
 			return nil
 		}
+		if exhausted != nil {
+			*exhausted = f.exhausted
+		}
 		if context.Cause(ctx) == context.DeadlineExceeded {
 			return errDeadline
 		}
 		if !f.unauthorized {
-			return f.problem(a.user)
+			return a.problem(f)
 		}
 		if err := a.renew(ctx, token); err != nil {
+			if context.Cause(ctx) == context.DeadlineExceeded {
+				return errDeadline
+			}
 			return err
 		}
 	}
+}
+
+// problem is what the client is told of a failure if nothing could be delivered.
+func (a *access) problem(f *failure) *endpoint.Problem {
+	p := &endpoint.Problem{Reason: f.reason, User: a.user, RetryAfter: f.retryAfter, Err: f.cause}
+	switch f.reason {
+	case endpoint.InvalidRequest:
+		p.Detail = "Gmail does not accept the request; check q, labelIds, pageToken and id."
+	case endpoint.MissingScope:
+		p.MissingScopes = a.lister.missing(a.current().Grant.Scopes)
+	}
+	return p
 }

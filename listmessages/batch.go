@@ -25,16 +25,12 @@ import (
 // own. https://developers.google.com/workspace/gmail/api/guides/batch
 const batchPath = "batch/gmail/v1"
 
-// maxBatchAnswer bounds what of a batch answer is kept; what does not arrive is
-// asked for again.
-const maxBatchAnswer = 24 << 20 // bytes
-
-// A result is what became of one message of a batch.
+// A result is what became of one message of a batch: its zero value says that
+// the message is gone.
 type result struct {
-	message  []byte // its JSON
-	gone     bool
-	tooLarge bool
-	failure  *failure // nil if one of the above
+	message  []byte   // its JSON
+	tooLarge bool     // for any answer
+	failure  *failure // why nothing is known of it
 }
 
 // errTooLarge says that a message is longer than an answer may be.
@@ -110,7 +106,8 @@ func batchBody(ids []string, query string) (body []byte, contentType string, err
 }
 
 // readBatch reads the parts of an answer, which may come in any order, until
-// its end, or as far as it goes.
+// its end, or as far as it goes, or until there is more than an answer of ours
+// can hold.
 func (d *details) readBatch(resp *http.Response, ids []string) []result {
 	results := make([]result, len(ids))
 	for i := range results {
@@ -121,14 +118,14 @@ func (d *details) readBatch(resp *http.Response, ids []string) []result {
 		return results
 	}
 	reader := multipart.NewReader(resp.Body, params["boundary"])
-	for kept := 0; kept < maxBatchAnswer; {
+	for kept := 0; kept <= d.maxMessage; {
 		part, err := reader.NextRawPart()
 		if err != nil {
 			return results
 		}
 		i, ok := partIndex(part.Header.Get("Content-Id"), len(ids))
-		if !ok {
-			continue
+		if !ok || results[i].failure == nil {
+			continue // an answer to nothing, or a second one
 		}
 		results[i] = d.readPart(part, ids[i])
 		kept += len(results[i].message)
@@ -151,11 +148,12 @@ func (d *details) readPart(part io.Reader, id string) result {
 		return malformed("a part of Gmail's batch answer is malformed")
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone {
-		return result{gone: true}
-	}
-	if err := googleapi.CheckResponse(resp); err != nil {
-		return result{failure: d.lister.failed(err)}
+	if err := googleapi.CheckResponse(resp); gone(err) {
+		return result{}
+	} else if err != nil {
+		f := d.lister.failed(err)
+		f.part = true
+		return result{failure: f}
 	}
 	message, err := readMessage(resp.Body, id, d.maxMessage)
 	if errors.Is(err, errTooLarge) {
@@ -168,7 +166,7 @@ func (d *details) readPart(part io.Reader, id string) result {
 }
 
 func malformed(cause string) result {
-	return result{failure: &failure{reason: endpoint.UpstreamUnavailable, retry: true, cause: errors.New(cause)}}
+	return result{failure: &failure{reason: endpoint.UpstreamUnavailable, retry: true, part: true, cause: errors.New(cause)}}
 }
 
 // readMessage reads the JSON of the message with this ID, on one line.

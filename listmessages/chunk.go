@@ -42,10 +42,13 @@ func (p *pace) slowDown() {
 
 // A chunk is a run of listed messages that are got together.
 type chunk struct {
-	entries []entry
-	results []result // by entry
-	err     error    // why those that hold a failure could not be had
-	done    chan struct{}
+	entries   []entry
+	results   []result // by entry
+	total     int      // messages in it
+	arrived   int      // of them, those that Gmail gave or said to be gone
+	exhausted bool     // the rest was asked for as often as may be
+	err       error    // why the rest could not be had
+	done      chan struct{}
 }
 
 // An entry is a message on its way to the client, or, without an ID, the end of
@@ -65,46 +68,53 @@ func (d *details) fill(ctx context.Context, c *chunk) {
 	for i, e := range c.entries {
 		if e.id != "" {
 			pending = append(pending, i)
-			c.results[i] = malformed("not asked for yet")
+			c.results[i].failure = &failure{reason: endpoint.UpstreamUnavailable, cause: errors.New("not asked for")}
 		}
 	}
 	if len(pending) == 0 {
 		return
 	}
-	total := len(pending)
-	err := d.access.call(ctx, func(ctx context.Context, authorization string) *failure {
+	c.total = len(pending)
+	c.err = d.access.call(ctx, func(ctx context.Context, authorization string) *failure {
 		before := len(pending)
 		f := d.try(ctx, c, &pending, authorization)
-		if f != nil {
-			f.progress = len(pending) < before
+		if f == nil || d.full(c) {
+			return nil
 		}
+		f.progress = len(pending) < before
 		return f
-	})
-	if err == nil {
-		return
-	}
-	if d.mayLeaveOut(err, total, len(pending)) {
-		for _, i := range pending {
-			e := c.entries[i]
-			c.results[i] = result{message: stub{ID: e.id, ThreadID: e.threadID, Unavailable: true}.json()}
-		}
-		return
-	}
-	c.err = err
+	}, &c.exhausted)
+	c.arrived = c.total - len(pending)
 }
 
-// mayLeaveOut reports whether messages that can't be had are said to be
-// unavailable, so that the list goes on after them: others arrive, so that the
-// fault is theirs and not Gmail's.
-func (d *details) mayLeaveOut(err error, total, failed int) bool {
-	p := endpoint.AsProblem(err)
-	if errors.Is(err, errDeadline) || errors.Is(err, context.Canceled) {
+// full reports whether a chunk begins with more than an answer can hold: what
+// follows can wait for the next answer.
+func (d *details) full(c *chunk) bool {
+	size := 0
+	for _, r := range c.results {
+		if r.failure != nil {
+			break
+		}
+		size += len(r.message)
+	}
+	return size > d.maxMessage
+}
+
+// leaveOut reports whether a message that can't be had is said to be
+// unavailable, so that the list goes on after it: because the fault is the
+// message's and not Gmail's, which gives others. before says how many messages
+// this answer has already.
+func (d *details) leaveOut(c *chunk, f *failure, before int64) bool {
+	if !f.part {
 		return false
 	}
-	if p.Reason != endpoint.UpstreamUnavailable && (p.Reason != endpoint.InvalidRequest || len(d.query.IDs) > 0) {
-		return false
+	if f.reason == endpoint.InvalidRequest { // who asks for it by ID is told, if it is not too late
+		return len(d.query.IDs) == 0 || before > 0
 	}
-	return failed < total || failed == 1 && d.delivered.Load() > 0
+	if f.reason != endpoint.UpstreamUnavailable || !c.exhausted && before > 0 {
+		return false // throttled, or there was no time: the next answer begins with it
+	}
+	return c.arrived > 0 || c.total == 1 && (before > 0 || d.began != cursor{})
 }
 
 // try asks once for the pending messages, in batches of the size of the moment,
@@ -119,7 +129,10 @@ func (d *details) try(ctx context.Context, c *chunk, pending *[]int, authorizati
 		failed, f := d.tryBatch(ctx, c, turn, authorization)
 		again = append(again, failed...)
 		worst = worse(worst, f)
-		if f != nil && len(failed) == len(turn) { // a whole batch: stop asking for now
+		if f != nil && !f.part { // the whole batch: stop asking for now
+			for _, i := range rest {
+				c.results[i].failure = f
+			}
 			again = append(again, rest...)
 			break
 		}
@@ -129,31 +142,30 @@ func (d *details) try(ctx context.Context, c *chunk, pending *[]int, authorizati
 	return worst
 }
 
-// tryBatch asks for one batch and returns which of it failed, and why.
-func (d *details) tryBatch(ctx context.Context, c *chunk, turn []int, authorization string) (failed []int, worst *failure) {
+// tryBatch asks for one batch and returns which of it to ask for again, and why.
+func (d *details) tryBatch(ctx context.Context, c *chunk, turn []int, authorization string) (again []int, worst *failure) {
 	ids := make([]string, len(turn))
 	for k, i := range turn {
 		ids[k] = c.entries[i].id
 	}
 	results, err := d.batch(ctx, ids, authorization)
 	if err != nil {
-		f := d.lister.failed(err)
-		if f.throttled() {
-			d.pace.slowDown()
-		}
-		return turn, f
+		worst = d.lister.failed(err)
+		results = slices.Repeat([]result{{failure: worst}}, len(turn))
 	}
 	for k, i := range turn {
 		c.results[i] = results[k]
-		if f := results[k].failure; f != nil {
-			failed = append(failed, i)
-			worst = worse(worst, f)
+		f := results[k].failure
+		if f == nil || f.part && f.reason == endpoint.InvalidRequest {
+			continue // asking again won't change it
 		}
+		again = append(again, i)
+		worst = worse(worst, f)
 	}
 	if worst != nil && worst.throttled() {
 		d.pace.slowDown()
 	}
-	return failed, worst
+	return again, worst
 }
 
 // worse combines two failures to the one that decides what to do: one that

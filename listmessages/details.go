@@ -2,10 +2,12 @@ package listmessages
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"sync"
-	"sync/atomic"
 
 	"google.golang.org/api/gmail/v1"
+	"google.golang.org/api/googleapi"
 
 	"example.com/gmailgrant/internal/endpoint"
 )
@@ -24,11 +26,12 @@ type details struct {
 	maxMessage int
 	yield      func(Part, error) bool
 
+	began     cursor   // where this answer begins
 	queue     []entry  // listed, not yet asked for
 	flight    []*chunk // asked for, in order
 	at        cursor   // where the list goes on after what was delivered
 	estimate  int64
-	delivered atomic.Int64 // messages
+	delivered int64 // messages
 }
 
 func newDetails(l *Lister, a *access, q Query, at cursor, budget int, yield func(Part, error) bool) *details {
@@ -41,6 +44,7 @@ func newDetails(l *Lister, a *access, q Query, at cursor, budget int, yield func
 		budget:     budget,
 		maxMessage: budget - 1, // and a line break
 		yield:      yield,
+		began:      at,
 		at:         at,
 	}
 }
@@ -147,14 +151,15 @@ func (d *details) head() <-chan struct{} {
 	return d.flight[0].done
 }
 
-// deliver yields the chunk at the head, as far as it goes.
+// deliver yields the chunk at the head, as far as it goes. One that brought
+// nothing but a place further on is worth a part too.
 func (d *details) deliver(ctx context.Context) bool {
 	c := d.flight[0]
 	d.flight = d.flight[1:]
+	before := d.at
 	messages, stop := d.take(ctx, c)
-	d.delivered.Add(int64(len(messages)))
 	part := Part{Messages: messages, ResultSizeEstimate: d.estimate, NextPageToken: d.token()}
-	if len(messages) > 0 && !d.yield(part, nil) {
+	if (len(messages) > 0 || d.at != before) && !d.yield(part, nil) {
 		return false
 	}
 	if stop != nil {
@@ -167,25 +172,36 @@ func (d *details) deliver(ctx context.Context) bool {
 // and moves on past them.
 func (d *details) take(ctx context.Context, c *chunk) (messages [][]byte, stop error) {
 	for i, e := range c.entries {
-		r := c.results[i]
-		if r.failure != nil {
-			return messages, c.err
+		message, err := d.settle(ctx, c, e, c.results[i])
+		if err != nil {
+			return messages, err
 		}
-		if r.tooLarge {
-			var err error
-			if r, err = d.describe(ctx, e); err != nil {
-				return messages, err
-			}
-		}
-		if r.message != nil {
-			if d.budget -= len(r.message) + 1; d.budget < 0 {
+		if message != nil {
+			if d.budget -= len(message) + 1; d.budget < 0 {
 				return messages, errResponseSize
 			}
-			messages = append(messages, r.message)
+			messages = append(messages, message)
+			d.delivered++
 		}
-		d.advance(e, r.message != nil)
+		d.advance(e, message != nil)
 	}
 	return messages, nil
+}
+
+// settle decides what the client gets of a message: nothing if it is gone.
+func (d *details) settle(ctx context.Context, c *chunk, e entry, r result) (message []byte, err error) {
+	f := r.failure
+	switch {
+	case r.tooLarge:
+		return d.describe(ctx, e)
+	case f == nil:
+		return r.message, nil
+	case d.leaveOut(c, f, d.delivered):
+		return stub{ID: e.id, ThreadID: e.threadID, Unavailable: true}.json(), nil
+	case c.err != nil:
+		return nil, c.err
+	}
+	return nil, d.access.problem(f)
 }
 
 // advance moves the place to go on at past a message. One that is gone is no
@@ -215,20 +231,27 @@ func (d *details) finish(err error) {
 }
 
 // describe asks for what is said of a message that no answer can hold.
-func (d *details) describe(ctx context.Context, e entry) (result, error) {
+func (d *details) describe(ctx context.Context, e entry) ([]byte, error) {
 	var m *gmail.Message
 	err := d.access.call(ctx, func(ctx context.Context, authorization string) *failure {
 		endpoint.RecordOf(ctx).QuotaUnits.Add(getUnits)
 		call := d.lister.Gmail.Users.Messages.Get("me", e.id).Format(Minimal).Fields("id,threadId,sizeEstimate").Context(ctx)
 		call.Header().Set("Authorization", authorization)
 		var err error
-		if m, err = call.Do(); err != nil {
-			return d.lister.failed(err)
+		m, err = call.Do()
+		if err == nil || gone(err) {
+			return nil
 		}
-		return nil
-	})
-	if err != nil {
-		return result{}, err
+		return d.lister.failed(err)
+	}, nil)
+	if err != nil || m == nil {
+		return nil, err
 	}
-	return result{message: stub{ID: m.Id, ThreadID: m.ThreadId, SizeEstimate: m.SizeEstimate, TooLarge: true}.json()}, nil
+	return stub{ID: m.Id, ThreadID: m.ThreadId, SizeEstimate: m.SizeEstimate, TooLarge: true}.json(), nil
+}
+
+// gone reports whether Gmail says that there is no such message any more.
+func gone(err error) bool {
+	ge, ok := errors.AsType[*googleapi.Error](err)
+	return ok && (ge.Code == http.StatusNotFound || ge.Code == http.StatusGone)
 }

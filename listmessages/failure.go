@@ -23,6 +23,8 @@ type failure struct {
 	retry        bool          // trying again may help
 	unauthorized bool          // Gmail does not accept the access token
 	progress     bool          // a part of the call succeeded
+	exhausted    bool          // it was tried as often as may be
+	part         bool          // of one message in a batch that Gmail answered
 	retryAfter   time.Duration // as Gmail asked; 0: it did not
 	cause        error         // for the log: codes, never Gmail's text or the URL
 }
@@ -95,6 +97,9 @@ func errorReasons(ge *googleapi.Error) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return !reasonForm.MatchString(name) })
 }
 
+// maxWait bounds what Gmail's text can ask for.
+const maxWait = 24 * time.Hour
+
 // retryText is how Gmail says in words until when a user is throttled.
 var retryText = regexp.MustCompile(`Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)`)
 
@@ -106,7 +111,7 @@ func waitAsked(ge *googleapi.Error, now time.Time) time.Duration {
 	}
 	if m := retryText.FindStringSubmatch(ge.Message); m != nil {
 		if at, err := time.Parse(time.RFC3339, m[1]); err == nil {
-			return max(0, at.Sub(now))
+			return min(max(0, at.Sub(now)), maxWait)
 		}
 	}
 	return 0
@@ -128,12 +133,3 @@ func transportCause(err error) error {
 
 // throttled reports whether Gmail asks to slow down.
 func (f failure) throttled() bool { return f.reason == endpoint.RateLimited }
-
-// problem is what the client is told if nothing could be delivered.
-func (f failure) problem(user string) *endpoint.Problem {
-	p := &endpoint.Problem{Reason: f.reason, User: user, RetryAfter: f.retryAfter, Err: f.cause}
-	if f.reason == endpoint.InvalidRequest {
-		p.Detail = "Gmail does not accept the request; check q, labelIds, pageToken and id."
-	}
-	return p
-}

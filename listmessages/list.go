@@ -24,12 +24,13 @@ type Lister struct {
 	Gmail *gmail.Service
 
 	client *http.Client // what Gmail uses; for batches, which it has no method for
+	scopes []string     // asked for at sign-in
 }
 
 // NewLister returns a lister that reaches Gmail by client, for all users: each
 // user's token goes on the requests, below the library. address is that of a
-// stand-in, or empty for Google's.
-func NewLister(store *tokenstore.Store, client *http.Client, address string, clock Clock) (*Lister, error) {
+// stand-in, or empty for Google's; scopes are those asked for at sign-in.
+func NewLister(store *tokenstore.Store, client *http.Client, address string, scopes []string, clock Clock) (*Lister, error) {
 	opts := []option.ClientOption{option.WithHTTPClient(client)}
 	if address != "" {
 		opts = append(opts, option.WithEndpoint(address))
@@ -38,7 +39,7 @@ func NewLister(store *tokenstore.Store, client *http.Client, address string, clo
 	if err != nil {
 		return nil, err
 	}
-	return &Lister{Store: store, Clock: clock, Gmail: service, client: client}, nil
+	return &Lister{Store: store, Clock: clock, Gmail: service, client: client, scopes: scopes}, nil
 }
 
 // Limits bound a listing.
@@ -73,7 +74,7 @@ func (l *Lister) List(ctx context.Context, user, grantID string, q Query, limits
 			yield(Part{}, err)
 			return
 		}
-		defer a.wait()
+		defer a.wait(ctx)
 		if q.Format == "" {
 			l.listIDs(ctx, a, q, at, limits.Bytes, yield)
 			return
@@ -92,11 +93,23 @@ func (l *Lister) begin(ctx context.Context, user, grantID string, q Query, deadl
 	if err != nil {
 		return nil, at, endpoint.ForUser(err, user)
 	}
+	a := &access{lister: l, user: user, grantID: grantID, token: token, deadline: deadline}
 	if err := checkScopes(q, token.Grant.Scopes); err != nil {
-		token.Wait()
+		a.wait(ctx)
 		return nil, at, err
 	}
-	return &access{lister: l, user: user, grantID: grantID, token: token, deadline: deadline}, at, nil
+	return a, at, nil
+}
+
+// missing are the scopes that a user has to grant if Gmail says that the granted
+// ones do not suffice.
+func (l *Lister) missing(granted []string) []string {
+	if missing := tokenstore.Missing(granted, l.scopes); len(missing) > 0 {
+		return missing
+	}
+	return slices.DeleteFunc(slices.Clone(l.scopes), func(scope string) bool {
+		return !tokenstore.CanList([]string{scope})
+	})
 }
 
 // checkScopes refuses what Gmail refuses to a token that holds gmail.metadata,
@@ -126,7 +139,7 @@ func (l *Lister) listIDs(ctx context.Context, a *access, q Query, at cursor, bud
 		if !yield(part, nil) {
 			return
 		}
-		if budget -= size; budget < 0 && part.NextPageToken != "" {
+		if budget -= size; budget < 0 && p.more {
 			yield(Part{NextPageToken: part.NextPageToken}, errResponseSize)
 			return
 		}

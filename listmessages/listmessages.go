@@ -41,10 +41,12 @@ func (h *Handler) Get(w http.ResponseWriter, r *http.Request) error {
 	out := &stream{w: w, lines: wantsLines(r)}
 	limits := Limits{Deadline: deadline, Bytes: maxAnswer}
 	var end ending
+	moved := false // something was delivered, if only a place further on
 	for part, err := range h.Lister.List(r.Context(), s.User, s.GrantID, q, limits) {
-		if err != nil && out.messages == 0 {
+		if err != nil && !moved {
 			return err
 		}
+		moved = true
 		if end.ResultSizeEstimate == 0 {
 			end.ResultSizeEstimate = part.ResultSizeEstimate
 		}

@@ -32,6 +32,7 @@ type page struct {
 	next     cursor // where the list goes on; the zero cursor at its end
 	messages []*gmail.Message
 	estimate int64
+	more     bool // the listing goes on after it
 }
 
 // pages lists the messages that match q, in as few pages as Gmail allows. An
@@ -40,12 +41,10 @@ func (l *Lister) pages(ctx context.Context, a *access, q Query, at cursor) iter.
 	return func(yield func(page, error) bool) {
 		for left := q.limit(); ; {
 			p, err := l.page(ctx, a, q, at, left)
-			if !yield(p, err) || err != nil {
-				return
-			}
 			left -= min(left, len(p.messages))
 			enough := q.limit() > 0 && left == 0
-			if enough || p.next == (cursor{}) {
+			p.more = !enough && p.next != (cursor{})
+			if !yield(p, err) || !p.more {
 				return
 			}
 			at = p.next
@@ -64,7 +63,7 @@ func (l *Lister) page(ctx context.Context, a *access, q Query, at cursor, left i
 			return l.failed(err)
 		}
 		return nil
-	})
+	}, nil)
 	if err != nil {
 		return page{}, err
 	}
@@ -74,7 +73,7 @@ func (l *Lister) page(ctx context.Context, a *access, q Query, at cursor, left i
 	p := page{
 		at:       at,
 		next:     cursor{pageToken: answer.NextPageToken},
-		messages: rest(answer.Messages, at.after),
+		messages: rest(slices.DeleteFunc(answer.Messages, isNil), at.after),
 		estimate: answer.ResultSizeEstimate,
 	}
 	if left > 0 && len(p.messages) > left {
@@ -83,6 +82,9 @@ func (l *Lister) page(ctx context.Context, a *access, q Query, at cursor, left i
 	}
 	return p, nil
 }
+
+// isNil recognises a null in a list, which is no message.
+func isNil(m *gmail.Message) bool { return m == nil }
 
 // failed classifies the error of a call.
 func (l *Lister) failed(err error) *failure {

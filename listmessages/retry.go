@@ -60,6 +60,7 @@ func (c Clock) retry(ctx context.Context, deadline time.Time, try func() *failur
 			n = 1
 		}
 		if n == maxTries {
+			f.exhausted = true
 			return f
 		}
 		wait := backoff(n, f.retryAfter)
@@ -67,5 +68,8 @@ func (c Clock) retry(ctx context.Context, deadline time.Time, try func() *failur
 			return f
 		}
 		c.sleep(ctx, wait)
+		if ctx.Err() != nil {
+			return f
+		}
 	}
 }

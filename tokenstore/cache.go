@@ -36,7 +36,11 @@ func (c *grantCache) put(g *Grant) {
 	if c.grants == nil {
 		c.grants = make(map[string]*Grant)
 	}
-	if _, ok := c.grants[g.User]; !ok && len(c.grants) >= maxCached {
+	known, ok := c.grants[g.User]
+	if ok && known.readAt.After(g.readAt) {
+		return // a reading that came in late
+	}
+	if !ok && len(c.grants) >= maxCached {
 		for user := range c.grants { // any one: all will be gone within a minute
 			delete(c.grants, user)
 			break

@@ -48,20 +48,24 @@ func (s *Store) connected(ctx context.Context, user string, rec *record, a *Auth
 		return nil, ErrNoRefreshToken
 	}
 	g := &Grant{User: user, ID: newGrantID(), ClientID: a.ClientID, createdAt: s.now()}
-	if stored != nil && (a.RefreshToken == "" || s.works(ctx, stored.refreshToken, tried)) {
+	if stored != nil && (a.RefreshToken == "" || s.works(ctx, stored, tried)) {
 		*g = *stored
 	}
 	s.renew(g, a)
 	return g, nil
 }
 
-// works tries a refresh token, once.
-func (s *Store) works(ctx context.Context, token Secret, tried map[Secret]bool) bool {
-	if ok, done := tried[token]; done {
+// works tries a stored refresh token, once.
+func (s *Store) works(ctx context.Context, stored *Grant, tried map[Secret]bool) bool {
+	if ok, done := tried[stored.refreshToken]; done {
 		return ok
 	}
-	_, err := s.refresh(ctx, token)
-	tried[token] = err == nil
+	client, err := s.Client(ctx)
+	if err != nil || client.ID != stored.ClientID {
+		return false
+	}
+	_, err = s.refresh(ctx, client, stored.refreshToken)
+	tried[stored.refreshToken] = err == nil
 	return err == nil
 }
 
@@ -72,6 +76,7 @@ func (s *Store) works(ctx context.Context, token Secret, tried map[Secret]bool) 
 // Other errors are [ErrMisconfigured] and [ErrUnavailable].
 func (s *Store) Disconnect(ctx context.Context, user, grantID string) (found, revoked bool, err error) {
 	defer s.cache.drop(user)
+	var tried Secret // the refresh token that was given to Google to revoke
 	for range maxAttempts {
 		rec, err := s.read(ctx, user)
 		if err != nil {
@@ -86,8 +91,9 @@ func (s *Store) Disconnect(ctx context.Context, user, grantID string) (found, re
 			}
 			return false, false, ErrNotConnected
 		}
-		if rec.grant != nil && !revoked {
-			revoked = s.revoke(ctx, rec.grant.refreshToken) == nil
+		if g := rec.grant; g != nil && g.refreshToken != tried {
+			tried = g.refreshToken
+			revoked = s.tryRevoke(ctx, tried)
 		}
 		found = true
 		if err = s.remove(ctx, user, rec); err == nil {
@@ -98,4 +104,14 @@ func (s *Store) Disconnect(ctx context.Context, user, grantID string) (found, re
 		}
 	}
 	return found, revoked, unavailable("grant", errConflict)
+}
+
+// tryRevoke ends a grant at Google and reports whether Google did. That it did
+// not stops nothing.
+func (s *Store) tryRevoke(ctx context.Context, token Secret) bool {
+	err := s.revoke(ctx, token)
+	if err != nil {
+		s.warn("revoking a grant", err)
+	}
+	return err == nil
 }

@@ -98,7 +98,7 @@ func (s *Store) ref(client *firestore.Client, user string) *firestore.DocumentRe
 // read fetches a user's document. A document that is absent or does not open is
 // no error.
 func (s *Store) read(ctx context.Context, user string) (record, error) {
-	client, err := s.firestoreClient()
+	client, err := s.firestoreClient(ctx)
 	if err != nil {
 		return record{}, err
 	}
@@ -174,7 +174,7 @@ var errConflict = errors.New("tokenstore: the grant was changed meanwhile")
 // write stores a grant on condition that the document is still as it was read,
 // and brings rec up to date. Otherwise it returns errConflict.
 func (s *Store) write(ctx context.Context, rec *record, g *Grant) error {
-	client, err := s.firestoreClient()
+	client, err := s.firestoreClient(ctx)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (s *Store) write(ctx context.Context, rec *record, g *Grant) error {
 // remove deletes a user's document on condition that it is still as it was
 // read. Otherwise it returns errConflict.
 func (s *Store) remove(ctx context.Context, user string, rec record) error {
-	client, err := s.firestoreClient()
+	client, err := s.firestoreClient(ctx)
 	if err != nil {
 		return err
 	}
@@ -304,7 +304,9 @@ func (s *Store) usable(ctx context.Context, rec *record, client *Client) (*Grant
 		return nil, ErrNotConnected
 	}
 	if rec.sealedWith < rec.newestKey {
-		_ = s.write(ctx, rec, rec.grant) // the next reading tries again
+		if err := s.write(ctx, rec, rec.grant); err != nil && !errors.Is(err, errConflict) {
+			s.warn("sealing a grant again", err) // the next reading tries again
+		}
 	}
 	s.cache.put(rec.grant)
 	return rec.grant, nil

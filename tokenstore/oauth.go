@@ -31,7 +31,11 @@ type Authorization struct {
 // Its errors are [ErrCodeRefused], [ErrMisconfigured], [ErrDomainPolicy] and
 // [ErrUnavailable].
 func (s *Store) Exchange(ctx context.Context, code, verifier, redirectURI string) (*Authorization, error) {
-	a, err := s.withClient(ctx, func(ctx context.Context, c *Client) (*oauth2.Token, error) {
+	client, err := s.Client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.withClient(ctx, client, func(ctx context.Context, c *Client) (*oauth2.Token, error) {
 		var opts []oauth2.AuthCodeOption
 		if verifier != "" {
 			opts = append(opts, oauth2.VerifierOption(verifier))
@@ -44,10 +48,11 @@ func (s *Store) Exchange(ctx context.Context, code, verifier, redirectURI string
 	return a, err
 }
 
-// refresh asks for a new access token (RFC 6749, section 6). Its errors are
-// errRefreshRefused, [ErrMisconfigured], [ErrDomainPolicy], [ErrUnavailable].
-func (s *Store) refresh(ctx context.Context, refreshToken Secret) (*Authorization, error) {
-	a, err := s.withClient(ctx, func(ctx context.Context, c *Client) (*oauth2.Token, error) {
+// refresh asks for a new access token (RFC 6749, section 6) as the client that
+// the refresh token was given to. Its errors are errRefreshRefused,
+// [ErrMisconfigured], [ErrDomainPolicy], [ErrUnavailable].
+func (s *Store) refresh(ctx context.Context, client *Client, refreshToken Secret) (*Authorization, error) {
+	a, err := s.withClient(ctx, client, func(ctx context.Context, c *Client) (*oauth2.Token, error) {
 		return c.config("").TokenSource(ctx, &oauth2.Token{RefreshToken: string(refreshToken)}).Token()
 	})
 	if isOAuthError(err, "invalid_grant") {
@@ -62,15 +67,12 @@ func (s *Store) refresh(ctx context.Context, refreshToken Secret) (*Authorizatio
 var errRefreshRefused = errors.New("tokenstore: refresh token refused")
 
 // withClient makes a call to the token endpoint. If Google refuses the client,
-// the secret is read again, and the call repeated if that brought another one.
-func (s *Store) withClient(ctx context.Context, call func(context.Context, *Client) (*oauth2.Token, error)) (*Authorization, error) {
-	client, err := s.Client(ctx)
-	if err != nil {
-		return nil, err
-	}
+// the secret is read again, and the call repeated if that brought another secret
+// of the same client: what was given to one client is nothing to another.
+func (s *Store) withClient(ctx context.Context, client *Client, call func(context.Context, *Client) (*oauth2.Token, error)) (*Authorization, error) {
 	tok, err := s.tokenCall(ctx, client, call)
 	if isOAuthError(err, "invalid_client") {
-		if newer := s.newerClient(ctx, client); newer != nil {
+		if newer := s.newerClient(ctx, client); newer != nil && newer.ID == client.ID {
 			client = newer
 			tok, err = s.tokenCall(ctx, client, call)
 		}
@@ -91,6 +93,9 @@ func (s *Store) tokenCall(ctx context.Context, c *Client, call func(context.Cont
 	return tok, nil
 }
 
+// maxExpiry is a time so far away that it is no limit.
+const maxExpiry = 10 * 365 * 24 * time.Hour
+
 func (s *Store) authorization(tok *oauth2.Token, c *Client) *Authorization {
 	a := &Authorization{
 		RefreshToken:      Secret(tok.RefreshToken),
@@ -105,7 +110,7 @@ func (s *Store) authorization(tok *oauth2.Token, c *Client) *Authorization {
 	scope, _ := tok.Extra("scope").(string)
 	a.Scopes = strings.Fields(scope)
 	a.IDToken, _ = tok.Extra("id_token").(string)
-	if seconds, ok := tok.Extra("refresh_token_expires_in").(float64); ok && seconds > 0 {
+	if seconds, ok := tok.Extra("refresh_token_expires_in").(float64); ok && seconds > 0 && seconds < maxExpiry.Seconds() {
 		a.RefreshTokenExpiry = s.now().Add(time.Duration(seconds) * time.Second)
 	}
 	return a
@@ -122,9 +127,11 @@ func (e *oauthError) Error() string {
 	return fmt.Sprintf("token endpoint answered %d %q", e.status, e.code)
 }
 
+// isOAuthError reports whether the token endpoint said code, and meant it: in an
+// answer that says to come back later it decides nothing.
 func isOAuthError(err error, code string) bool {
 	e, ok := errors.AsType[*oauthError](err)
-	return ok && e.code == code
+	return ok && e.code == code && !errors.Is(err, ErrUnavailable)
 }
 
 // oauthError classifies a failed call to the token endpoint.

@@ -5,11 +5,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/compute/metadata"
@@ -36,6 +38,7 @@ type Config struct {
 	BaseURL          string           // the environment that sealed values belong to
 	Now              func() time.Time // default time.Now
 	HTTPClient       *http.Client     // for Google's OAuth endpoints; it must not follow redirects
+	Log              *slog.Logger     // for failures that no caller is told of; default slog.Default
 
 	FirestoreEmulator     string // host:port without TLS, instead of Google's
 	SecretManagerEmulator string // the same
@@ -68,9 +71,17 @@ func New(cfg Config) *Store {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
 	s := &Store{cfg: cfg, now: cfg.Now}
-	s.ring = seal.NewRing(s.fetchSealKey, cfg.BaseURL, cfg.Now)
+	s.ring = seal.NewRing(s.fetchSealKey, cfg.BaseURL, cfg.Now, func(err error) { s.warn("seal key", err) })
 	return s
+}
+
+// warn logs a failure that no caller is told of, since there was a way around it.
+func (s *Store) warn(what string, err error) {
+	s.cfg.Log.Warn("tokenstore", slog.String("what", what), slog.String("error", err.Error()))
 }
 
 // Ring returns the seal keys, for what other packages seal.
@@ -90,40 +101,61 @@ func (s *Store) Close() error {
 }
 
 // lazy makes a value at its first use. A failure is not kept: the next use
-// tries again.
+// tries again. Callers wait for one making, each as long as its context says.
 type lazy[T any] struct {
-	mu    sync.Mutex
-	made  bool
-	value T
+	flight singleflight.Group
+	value  atomic.Pointer[T]
 }
 
-func (l *lazy[T]) get(create func() (T, error)) (T, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.made {
-		return l.value, nil
+func (l *lazy[T]) get(ctx context.Context, create func() (T, error)) (T, error) {
+	if v := l.value.Load(); v != nil {
+		return *v, nil
 	}
-	value, err := create()
-	if err != nil {
-		return value, err
+	done := l.flight.DoChan("", func() (any, error) {
+		if l.value.Load() != nil {
+			return nil, nil // another making ended just before this one began
+		}
+		v, err := create()
+		if err == nil {
+			l.value.Store(&v)
+		}
+		return nil, err
+	})
+	var zero T
+	select {
+	case res := <-done:
+		if res.Err != nil {
+			return zero, res.Err
+		}
+		return *l.value.Load(), nil
+	case <-ctx.Done():
+		return zero, unavailable("start", ctx.Err())
 	}
-	l.value, l.made = value, true
-	return value, nil
 }
 
-func (l *lazy[T]) peek() (T, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.value, l.made
+func (l *lazy[T]) peek() (v T, made bool) {
+	if p := l.value.Load(); p != nil {
+		return *p, true
+	}
+	return v, false
+}
+
+// Project is the Google Cloud project ID, or empty while it is not known yet.
+func (s *Store) Project() string {
+	if s.cfg.Project != "" {
+		return s.cfg.Project
+	}
+	id, _ := s.projectID.peek()
+	return id
 }
 
 const metadataTimeout = 3 * time.Second
 
-func (s *Store) project() (string, error) {
+func (s *Store) project(ctx context.Context) (string, error) {
 	if s.cfg.Project != "" {
 		return s.cfg.Project, nil
 	}
-	return s.projectID.get(func() (string, error) {
+	return s.projectID.get(ctx, func() (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), metadataTimeout)
 		defer cancel()
 		id, err := metadata.ProjectIDWithContext(ctx)
@@ -137,8 +169,8 @@ func (s *Store) project() (string, error) {
 // secretClient and firestoreClient never get a request's context: a client
 // keeps the one it is made with.
 
-func (s *Store) secretClient() (*secretmanager.Client, error) {
-	return s.secrets.get(func() (*secretmanager.Client, error) {
+func (s *Store) secretClient(ctx context.Context) (*secretmanager.Client, error) {
+	return s.secrets.get(ctx, func() (*secretmanager.Client, error) {
 		c, err := secretmanager.NewClient(context.Background(), s.clientOptions(s.cfg.SecretManagerEmulator)...)
 		if err != nil {
 			return nil, misconfigured("Secret Manager client", err)
@@ -147,12 +179,12 @@ func (s *Store) secretClient() (*secretmanager.Client, error) {
 	})
 }
 
-func (s *Store) firestoreClient() (*firestore.Client, error) {
-	return s.documents.get(func() (*firestore.Client, error) {
-		project, err := s.project()
-		if err != nil {
-			return nil, err
-		}
+func (s *Store) firestoreClient(ctx context.Context) (*firestore.Client, error) {
+	project, err := s.project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.documents.get(ctx, func() (*firestore.Client, error) {
 		c, err := firestore.NewClientWithDatabase(context.Background(), project, s.cfg.Database, s.clientOptions(s.cfg.FirestoreEmulator)...)
 		if err != nil {
 			return nil, misconfigured("Firestore client", err)
@@ -178,12 +210,12 @@ func (s *Store) clientOptions(emulator string) []option.ClientOption {
 
 // accessSecret reads one version of a secret: a number or "latest".
 func (s *Store) accessSecret(ctx context.Context, name, version string) (number int64, payload []byte, err error) {
-	client, err := s.secretClient()
+	client, err := s.secretClient(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
 	if !strings.HasPrefix(name, "projects/") {
-		project, err := s.project()
+		project, err := s.project(ctx)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -245,18 +277,28 @@ const (
 	clientRetryEvery   = 10 * time.Second
 )
 
+// warmWait is how long a caller waits for the client secret to be fetched again
+// while the one fetched before is at hand. The trip goes on without it.
+const warmWait = time.Second
+
 // Client returns the OAuth client. It is fetched again every ten minutes; while
 // that fails, the one that was fetched last stays.
 func (s *Store) Client(ctx context.Context) (*Client, error) {
 	client, age := s.knownClient()
-	if client != nil && age < clientRefreshEvery {
+	if client == nil {
+		return s.fetchClient(ctx)
+	}
+	if age < clientRefreshEvery {
 		return client, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, warmWait)
+	defer cancel()
 	fresh, err := s.fetchClient(ctx)
-	if err != nil && client != nil {
+	if err != nil {
+		s.warn("client secret", err)
 		return client, nil
 	}
-	return fresh, err
+	return fresh, nil
 }
 
 // newerClient fetches the client again after Google refused it. It returns nil

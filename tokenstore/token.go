@@ -26,13 +26,21 @@ type Token struct {
 }
 
 // Wait returns when a new access token has been stored with its grant, or could
-// not be. Call it before ending the answer to a request: the platform stops the
-// CPU afterwards. It is bounded in time.
-func (t *Token) Wait() {
-	if t != nil && t.stored != nil {
-		<-t.stored
+// not be, or ctx ends. Call it before ending the answer to a request: the
+// platform stops the CPU afterwards.
+func (t *Token) Wait(ctx context.Context) {
+	if t.stored == nil {
+		return
+	}
+	select {
+	case <-t.stored:
+	case <-ctx.Done():
 	}
 }
+
+// Refreshed reports whether the access token is new from Google, rather than one
+// that was stored.
+func (t *Token) Refreshed() bool { return t.stored != nil }
 
 // Token returns an access token of the user's grant with this ID. It comes from
 // memory if the grant was read within the last minute, otherwise from
@@ -82,7 +90,7 @@ func (s *Store) sharedToken(ctx context.Context, user, grantID string, rejected 
 // that was replaced while its refresh token failed is tried again.
 func (s *Store) newToken(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
 	for range maxAttempts {
-		rec, err := s.readWithClient(ctx, user)
+		client, rec, err := s.readWithClient(ctx, user)
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +101,7 @@ func (s *Store) newToken(ctx context.Context, user, grantID string, rejected Sec
 		if s.fresh(g, rejected) {
 			return &Token{AccessToken: g.accessToken, Grant: g}, nil
 		}
-		a, err := s.refresh(ctx, g.refreshToken)
+		a, err := s.refresh(ctx, client, g.refreshToken)
 		if err == nil {
 			return s.refreshed(ctx, rec, a), nil
 		}
@@ -109,19 +117,18 @@ func (s *Store) newToken(ctx context.Context, user, grantID string, rejected Sec
 
 // readWithClient reads the client secret and the grant at the same time. The
 // record's grant can be used.
-func (s *Store) readWithClient(ctx context.Context, user string) (*record, error) {
-	var client *Client
-	var rec record
+func (s *Store) readWithClient(ctx context.Context, user string) (client *Client, rec *record, err error) {
+	var read record
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { client, err = s.Client(gctx); return err })
-	group.Go(func() (err error) { rec, err = s.read(gctx, user); return err })
+	group.Go(func() (err error) { read, err = s.read(gctx, user); return err })
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if _, err := s.usable(ctx, &rec, client); err != nil {
-		return nil, err
+	if _, err := s.usable(ctx, &read, client); err != nil {
+		return nil, nil, err
 	}
-	return &rec, nil
+	return client, &read, nil
 }
 
 // refreshed makes a new grant of a refresh answer and stores it beside what the
@@ -134,7 +141,7 @@ func (s *Store) refreshed(ctx context.Context, rec *record, a *Authorization) *T
 	stored := make(chan struct{})
 	go func() {
 		defer close(stored)
-		ctx, cancel := detached(ctx, firestoreTimeout)
+		ctx, cancel := detached(ctx, tokenTimeout)
 		defer cancel()
 		s.storeRefreshed(ctx, rec, &g, a.RefreshToken != "")
 	}()
@@ -157,20 +164,37 @@ func (s *Store) renew(g *Grant, a *Authorization) {
 }
 
 // storeRefreshed writes a refreshed grant. Losing the condition costs another
-// instance a refresh, no more; only a new refresh token is worth trying again,
-// as long as the one it replaces is still stored.
+// instance a refresh, no more. Only a new refresh token is worth trying again:
+// the one it replaces may be dead, and is still the stored one.
 func (s *Store) storeRefreshed(ctx context.Context, rec *record, g *Grant, rotated bool) {
 	replaced := rec.grant.refreshToken
-	for range maxAttempts {
+	for n := range maxAttempts {
 		err := s.write(ctx, rec, g)
-		if !rotated || !errors.Is(err, errConflict) {
+		if err != nil && !errors.Is(err, errConflict) {
+			s.warn("storing an access token", err)
+		}
+		if err == nil || !rotated {
 			return
 		}
+		pause(ctx, writePause<<n)
 		now, err := s.read(ctx, g.User)
-		if err != nil || now.grant == nil || now.grant.ID != g.ID || now.grant.refreshToken != replaced {
+		if err != nil {
+			continue
+		}
+		if now.grant == nil || now.grant.ID != g.ID || now.grant.refreshToken != replaced {
 			return
 		}
 		*rec = now
+	}
+}
+
+// writePause is how long to wait before a write is tried again, at first.
+const writePause = 50 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
 }
 

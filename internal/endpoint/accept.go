@@ -16,11 +16,13 @@ func Navigation(r *http.Request) bool {
 	return Prefers(r, "text/html", "application/json")
 }
 
-// Prefers reports whether Accept gives media type a a higher weight than b
-// (RFC 9110, section 12.5.1).
+// Prefers reports whether Accept gives media type a a higher weight than b, or
+// the same one by a more specific range (RFC 9110, section 12.5.1).
 func Prefers(r *http.Request, a, b string) bool {
 	ranges := parseAccept(strings.Join(r.Header.Values("Accept"), ","))
-	return weight(ranges, a) > weight(ranges, b)
+	qa, specificA := weight(ranges, a)
+	qb, specificB := weight(ranges, b)
+	return qa > qb || qa == qb && qa > 0 && specificA > specificB
 }
 
 type mediaRange struct {
@@ -59,15 +61,16 @@ func quality(params string) float64 {
 	return 1
 }
 
-// weight is the quality of the most specific range that names the media type.
-func weight(ranges []mediaRange, mediaType string) float64 {
+// weight is the quality of the most specific range that names the media type,
+// and how specific that is.
+func weight(ranges []mediaRange, mediaType string) (q float64, specific int) {
 	major, _, _ := strings.Cut(mediaType, "/")
-	for _, name := range []string{mediaType, major + "/*", "*/*"} {
+	for i, name := range []string{mediaType, major + "/*", "*/*"} {
 		for _, m := range ranges {
 			if m.name == name {
-				return m.q
+				return m.q, 3 - i
 			}
 		}
 	}
-	return 0
+	return 0, 0
 }

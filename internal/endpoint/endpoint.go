@@ -6,8 +6,10 @@ package endpoint
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -23,21 +25,25 @@ import (
 // not return an error after it has begun to write.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 
-// An Endpoint is one function of the contract. It is safe for concurrent use.
+// An Endpoint is one function of the contract. It is safe for concurrent use once
+// its fields are set.
 type Endpoint struct {
-	Name     string // as in site.Functions
-	Site     *site.Site
+	Name     string     // as in site.Functions
+	Site     *site.Site // nil: the settings do not tell
 	Methods  map[string]HandlerFunc
 	Log      *slog.Logger
 	Now      func() time.Time
 	Page     func(*http.Request) bool // whether a failure is shown as a page; nil: Navigation
-	Project  string                   // Google Cloud project, for the trace in the log; may be empty
+	Project  func() string            // Google Cloud project, for the trace in the log; nil or empty: none
 	crossing http.CrossOriginProtection
 }
 
 // New returns the endpoint of a function with these methods.
 func New(name string, s *site.Site, methods map[string]HandlerFunc, log *slog.Logger, now func() time.Time) *Endpoint {
 	e := &Endpoint{Name: name, Site: s, Methods: methods, Log: log, Now: now}
+	if s == nil {
+		return e
+	}
 	for _, origin := range s.Origins() {
 		if err := e.crossing.AddTrustedOrigin(origin); err != nil {
 			panic(err) // site.New let only origins in
@@ -47,14 +53,14 @@ func New(name string, s *site.Site, methods map[string]HandlerFunc, log *slog.Lo
 }
 
 // Broken returns an endpoint that answers everything with err: the settings
-// are at fault, and the process keeps answering.
-func Broken(name string, err error, log *slog.Logger) *Endpoint {
-	fail := func(http.ResponseWriter, *http.Request) error { return err }
-	methods := map[string]HandlerFunc{}
+// are at fault, and the process keeps answering. s is nil if they do not tell
+// the addresses.
+func Broken(name string, s *site.Site, err error, log *slog.Logger) *Endpoint {
+	methods := make(map[string]HandlerFunc)
 	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
-		methods[m] = fail
+		methods[m] = func(http.ResponseWriter, *http.Request) error { return err }
 	}
-	return &Endpoint{Name: name, Methods: methods, Log: log, Now: time.Now}
+	return New(name, s, methods, log, time.Now)
 }
 
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +105,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", e.allow())
 		return &Problem{Reason: MethodNotAllowed}
 	}
-	if err := e.crossing.Check(r); err != nil {
+	if err := e.crossing.Check(r); err != nil && e.Site != nil { // without settings there is nothing to protect
 		return &Problem{Reason: OriginNotAllowed, Err: err}
 	}
 	return handle(w, r)
@@ -141,7 +147,14 @@ func (e *Endpoint) wantsPage(r *http.Request) bool {
 	return Navigation(r)
 }
 
+// errClientLeft is logged of a request that nobody waits for any more.
+var errClientLeft = errors.New("the client left")
+
 func (e *Endpoint) fail(w *statusWriter, r *http.Request, rec *Record, p *Problem) {
+	if r.Context().Err() == context.Canceled {
+		rec.Err = errClientLeft
+		return
+	}
 	rec.Failed(p)
 	if w.status != 0 {
 		return // too late to say anything

@@ -21,7 +21,7 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 // pagePolicy allows the page its own style and nothing else.
 var pagePolicy = func() string {
 	hash := sha256.Sum256([]byte(pageStyle))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; frame-ancestors 'none'"
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }()
 
 // WritePage writes a small plain page: a title, a sentence, and a link unless

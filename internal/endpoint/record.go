@@ -131,10 +131,17 @@ func (e *Endpoint) logLine(r *http.Request, rec *Record, status int, took time.D
 	if p, ok := rec.Err.(*panicError); ok {
 		add("stack", p.stack)
 	}
-	if trace := funcframework.TraceIDFromContext(r.Context()); trace != "" && e.Project != "" {
-		add("logging.googleapis.com/trace", "projects/"+e.Project+"/traces/"+trace)
+	if trace := funcframework.TraceIDFromContext(r.Context()); trace != "" && e.project() != "" {
+		add("logging.googleapis.com/trace", "projects/"+e.project()+"/traces/"+trace)
 	}
 	e.Log.LogAttrs(r.Context(), levelOf(rec.Reason), e.Name, attrs...)
+}
+
+func (e *Endpoint) project() string {
+	if e.Project == nil {
+		return ""
+	}
+	return e.Project()
 }
 
 func levelOf(reason Reason) slog.Level {

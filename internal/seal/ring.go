@@ -20,6 +20,9 @@ const (
 	retryEvery = 10 * time.Second
 	// refusalTTL is how long it is remembered that a version can't be had.
 	refusalTTL = time.Minute
+	// warmWait is how long a caller waits for fresh keys when older ones are at
+	// hand. The trip goes on without it.
+	warmWait = time.Second
 	// fetchTimeout bounds one trip to the source. Callers that wait for it
 	// leave earlier if their own context ends.
 	fetchTimeout = 5 * time.Second
@@ -43,40 +46,49 @@ type Ring struct {
 	fetch   Fetch
 	baseURL string
 	now     func() time.Time
+	warn    func(error)
 	flight  singleflight.Group
+	looking sync.Mutex // held while Latest is fetched
 
 	mu        sync.Mutex
 	keys      map[int64]map[Purpose]cipher.AEAD
 	newest    int64               // 0: none yet
 	refreshAt time.Time           // when to fetch again
 	lookAt    time.Time           // before this, no look at Latest on a caller's word
+	lookErr   error               // how the last such look ended
 	refused   map[int64]time.Time // until when a version counts as not to be had
 }
 
 // NewRing returns a ring that reads its keys with fetch. baseURL is the
-// environment that states, hand-off codes and sessions belong to.
-func NewRing(fetch Fetch, baseURL string, now func() time.Time) *Ring {
+// environment that states, hand-off codes and sessions belong to. warn is told
+// of failures that have no other consequence than older keys being used.
+func NewRing(fetch Fetch, baseURL string, now func() time.Time, warn func(error)) *Ring {
 	return &Ring{
 		fetch:   fetch,
 		baseURL: baseURL,
 		now:     now,
+		warn:    warn,
 		keys:    make(map[int64]map[Purpose]cipher.AEAD),
 		refused: make(map[int64]time.Time),
 	}
 }
 
-// Load makes sure that a key is there and not older than ten minutes. Calling
-// it is never necessary: it only moves the trip forward.
-func (r *Ring) Load(ctx context.Context) error {
+// load makes sure that a key is there and not older than ten minutes. A warm
+// ring keeps its last good keys while the source does not answer.
+func (r *Ring) load(ctx context.Context) error {
 	cold, due := r.state()
 	if !due {
 		return nil
 	}
-	err := r.once(ctx, "refresh", r.refresh)
 	if cold {
-		return err
+		return r.once(ctx, "refresh", r.refresh)
 	}
-	return nil // a warm ring keeps its last good keys
+	ctx, cancel := context.WithTimeout(ctx, warmWait)
+	defer cancel()
+	if err := r.once(ctx, "refresh", r.refresh); err != nil {
+		r.warn(err)
+	}
+	return nil
 }
 
 // state reports whether there is no key yet, and whether fetching is due.
@@ -87,7 +99,7 @@ func (r *Ring) state() (cold, due bool) {
 }
 
 func (r *Ring) newestKey(ctx context.Context, p Purpose) (int64, cipher.AEAD, error) {
-	if err := r.Load(ctx); err != nil {
+	if err := r.load(ctx); err != nil {
 		return 0, nil, err
 	}
 	r.mu.Lock()
@@ -99,7 +111,7 @@ func (r *Ring) newestKey(ctx context.Context, p Purpose) (int64, cipher.AEAD, er
 // make the ring fetch is bounded: above the newest version one look at the
 // latest every ten seconds, below it one fetch a version and minute.
 func (r *Ring) keyFor(ctx context.Context, p Purpose, version int64) (key cipher.AEAD, newest int64, err error) {
-	if err := r.Load(ctx); err != nil {
+	if err := r.load(ctx); err != nil {
 		return nil, 0, err
 	}
 	if r.above(version) {
@@ -129,24 +141,29 @@ func (r *Ring) above(version int64) bool {
 	return version > r.newest
 }
 
-// takeLook looks at the latest version if that is due. It runs one at a time:
-// who asks during a look waits for it, since it may bring the key.
+// takeLook looks at the latest version if that is due, and otherwise repeats
+// what the last look ended with. It runs one at a time: who asks during a look
+// waits for it, since it may bring the key.
 func (r *Ring) takeLook(ctx context.Context) error {
-	if !r.takeTurn() {
-		return nil
+	if due, err := r.takeTurn(); !due {
+		return err
 	}
-	return r.look(ctx)
+	err := r.look(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lookErr = err
+	return err
 }
 
-func (r *Ring) takeTurn() bool {
+func (r *Ring) takeTurn() (due bool, last error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
 	if now.Before(r.lookAt) {
-		return false
+		return false, r.lookErr
 	}
 	r.lookAt = now.Add(retryEvery)
-	return true
+	return true, nil
 }
 
 // mayFetch reports whether version is older than the newest, unknown, and not
@@ -186,27 +203,28 @@ func (r *Ring) refresh(ctx context.Context) error {
 	if _, due := r.state(); !due {
 		return nil // another caller's trip ended just before this one began
 	}
-	if err := r.look(ctx); err != nil {
-		if cold := r.postpone(); cold || !errors.Is(err, ErrRefused) {
-			return err
-		}
+	err := r.look(ctx)
+	if cold := r.schedule(err); err != nil && (cold || !errors.Is(err, ErrRefused)) {
+		return err
 	}
 	for _, version := range r.olderVersions() {
 		_ = r.add(ctx, version) // a refusal drops the key; anything else keeps it until the next time
 	}
-	return nil
+	return err
 }
 
-// postpone puts off the next refresh of a warm ring. A cold one tries again at
-// once, with the next caller.
-func (r *Ring) postpone() (cold bool) {
+// schedule sets when to refresh again. A cold ring that got no key tries again
+// at once, with the next caller.
+func (r *Ring) schedule(err error) (cold bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.newest == 0 {
-		return true
+	switch {
+	case err == nil:
+		r.refreshAt = r.now().Add(refreshEvery)
+	case r.newest != 0:
+		r.refreshAt = r.now().Add(retryEvery)
 	}
-	r.refreshAt = r.now().Add(retryEvery)
-	return false
+	return r.newest == 0
 }
 
 func (r *Ring) olderVersions() []int64 {
@@ -223,6 +241,8 @@ func (r *Ring) olderVersions() []int64 {
 
 // look fetches the latest version and makes it the one that seals.
 func (r *Ring) look(ctx context.Context) error {
+	r.looking.Lock() // an older answer must not replace a newer one
+	defer r.looking.Unlock()
 	version, keys, err := r.get(ctx, Latest)
 	if err != nil {
 		return err
@@ -231,7 +251,6 @@ func (r *Ring) look(ctx context.Context) error {
 	defer r.mu.Unlock()
 	r.keys[version] = keys
 	r.newest = version
-	r.refreshAt = r.now().Add(refreshEvery)
 	return nil
 }
 

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
@@ -32,10 +34,14 @@ type Site struct {
 // joins every fault, each naming its variable. Without returnURLs every allowed
 // origin's root is one.
 func New(base string, origins, returnURLs []string) (*Site, error) {
-	s := &Site{base: strings.TrimSuffix(base, "/")}
+	s := &Site{base: base}
+	if !s.perFunction() {
+		s.base = strings.TrimSuffix(base, "/")
+	}
 	var faults []error
 	if err := s.checkBase(); err != nil {
-		return nil, fmt.Errorf("BASE_URL: %w", err)
+		s.own = nil
+		faults = append(faults, fmt.Errorf("BASE_URL: %w", err))
 	}
 	for _, o := range origins {
 		if err := checkOrigin(o); err != nil {
@@ -49,10 +55,13 @@ func New(base string, origins, returnURLs []string) (*Site, error) {
 	}
 	for _, raw := range returnURLs {
 		if err := s.addReturnURL(raw); err != nil {
-			faults = append(faults, fmt.Errorf("RETURN_URLS: %q: %w", raw, err))
+			faults = append(faults, fmt.Errorf("RETURN_URLS: %s: %w", shown(raw), err))
 		}
 	}
-	return s, errors.Join(faults...)
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return s, nil
 }
 
 func (s *Site) checkBase() error {
@@ -60,17 +69,26 @@ func (s *Site) checkBase() error {
 		return errors.New("is needed: the public URL prefix of the functions")
 	}
 	if strings.Count(s.base, placeholder) > 1 {
-		return fmt.Errorf("%q: has more than one %s", s.base, placeholder)
+		return fmt.Errorf("%s: has more than one %s", shown(s.base), placeholder)
+	}
+	if !s.perFunction() {
+		if _, err := parseWeb(s.base); err != nil { // "https://" and a function's name would be a URL
+			return fmt.Errorf("%s: %w", shown(s.base), err)
+		}
 	}
 	for _, name := range Functions {
 		u, err := parseWeb(s.FunctionURL(name))
 		if err != nil {
-			return fmt.Errorf("%q: %w", s.base, err)
+			return fmt.Errorf("%s: %w", shown(s.base), err)
 		}
 		if u.RawQuery != "" || u.ForceQuery {
-			return fmt.Errorf("%q: has a query", s.base)
+			return fmt.Errorf("%s: has a query", shown(s.base))
 		}
-		if origin := originOf(u); !slices.Contains(s.own, origin) {
+		origin := originOf(u)
+		if !strings.HasPrefix(s.FunctionURL(name)+"/", origin+"/") { // it goes into redirect_uri to the byte
+			return fmt.Errorf("%s: its origin must be written %q", shown(s.base), origin)
+		}
+		if !slices.Contains(s.own, origin) {
 			s.own = append(s.own, origin)
 		}
 	}
@@ -85,7 +103,7 @@ func (s *Site) addReturnURL(raw string) error {
 	if u.String() != raw {
 		return fmt.Errorf("must be written %q", u.String())
 	}
-	if !s.Allowed(originOf(u)) {
+	if s.own != nil && !s.Allowed(originOf(u)) { // without BASE_URL it can't be said
 		return errors.New("its origin is not one of ALLOWED_ORIGINS")
 	}
 	s.returnURLs = append(s.returnURLs, raw)
@@ -96,12 +114,25 @@ func (s *Site) addReturnURL(raw string) error {
 func checkOrigin(o string) error {
 	u, err := parseWeb(o)
 	if err != nil {
-		return fmt.Errorf("%q: %w", o, err)
+		return fmt.Errorf("%s: %w", shown(o), err)
 	}
 	if want := originOf(u); o != want {
-		return fmt.Errorf("%q is not an origin, which is written like %q", o, want)
+		return fmt.Errorf("%s is not an origin, which is written like %q", shown(o), want)
+	}
+	if strings.Contains(o, "*") {
+		return fmt.Errorf("%s is a pattern; each origin has to be named", shown(o))
 	}
 	return nil
+}
+
+// shown quotes an entry of the settings in an error, unless it could be a secret
+// put there by mistake, which has capitals, or holds credentials.
+func shown(raw string) string {
+	address := strings.HasPrefix(raw, "http") || raw == strings.ToLower(raw)
+	if !address || strings.Contains(raw, "@") {
+		return "an entry not shown here"
+	}
+	return strconv.Quote(raw)
 }
 
 // BaseURL is BASE_URL without a trailing slash.
@@ -149,10 +180,10 @@ const maxReturnTo = 1024
 
 // ReturnToHandOff checks where a hand-off may end: at an entry of RETURN_URLS,
 // byte for byte [an attacker's own challenge plus a page of the app that leaks
-// its URL would give him the mailbox]. The error is a sentence for the caller.
+// its URL would give him the mailbox].
 func (s *Site) ReturnToHandOff(raw string) (string, error) {
 	if !slices.Contains(s.returnURLs, raw) {
-		return "", errors.New("return_to must be equal to an entry of RETURN_URLS; a place inside the app belongs into state")
+		return "", refusal("The parameter return_to must be equal to an entry of RETURN_URLS; a place inside the app belongs into state.")
 	}
 	return raw, nil
 }
@@ -160,20 +191,30 @@ func (s *Site) ReturnToHandOff(raw string) (string, error) {
 // ReturnToCookie checks where a flow of the cookie way may end: at an allowed
 // origin that is same-site with the functions, since a browser would not send
 // the cookie from any other. It returns the URL as re-serialised from its
-// parsed form. The error is a sentence for the caller.
+// parsed form.
 func (s *Site) ReturnToCookie(raw string) (string, error) {
+	if s.perFunction() {
+		return "", errNeedsHandOff
+	}
 	u, err := s.parseReturnTo(raw)
 	if err != nil {
-		return "", fmt.Errorf("return_to %w", err)
+		return "", refusal("The parameter return_to " + err.Error() + ".")
 	}
 	if !s.Allowed(originOf(u)) {
-		return "", errors.New("the origin of return_to is not one of ALLOWED_ORIGINS")
+		return "", refusal("The origin of return_to is not one of ALLOWED_ORIGINS.")
 	}
-	if s.perFunction() || !sameSite(u, s.FunctionURL("callback")) {
-		return "", errors.New("this front end is not on the same site as the functions and needs the hand-off: send code_challenge and code_challenge_method")
+	if !sameSite(u, s.FunctionURL("callback")) {
+		return "", errNeedsHandOff
 	}
 	return u.String(), nil
 }
+
+// A refusal is a sentence for the caller.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+const errNeedsHandOff refusal = "This front end is not on the same site as the functions and needs the hand-off: send code_challenge and code_challenge_method."
 
 // CookieWay reports whether the functions share one site, without which no
 // cookie flow can work.
@@ -188,7 +229,7 @@ func (s *Site) parseReturnTo(raw string) (*url.URL, error) {
 		return nil, err
 	}
 	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
+	if err != nil || strings.ContainsFunc(u.RawQuery, func(r rune) bool { return r <= ' ' || r >= 0x7f }) { // which url.URL keeps as they are
 		return nil, errors.New("has a malformed query")
 	}
 	for _, name := range []string{"code", "state", "error", "missing_scopes"} {
@@ -203,14 +244,25 @@ func (s *Site) parseReturnTo(raw string) (*url.URL, error) {
 }
 
 func (s *Site) isOwnAddress(u *url.URL) bool {
-	path := strings.ToLower(u.JoinPath().Path) + "/" // cleaned of dot segments
+	if s.own == nil {
+		return false
+	}
+	where := strings.ToLower(arrival(u)) + "/"
 	for _, name := range Functions {
 		own, _ := url.Parse(s.FunctionURL(name)) // parsed before, by New
-		if originOf(u) == originOf(own) && strings.HasPrefix(path, strings.ToLower(strings.TrimSuffix(own.Path, "/"))+"/") {
+		if originOf(u) == originOf(own) && strings.HasPrefix(where, strings.ToLower(strings.TrimSuffix(own.Path, "/"))+"/") {
 			return true
 		}
 	}
 	return false
+}
+
+// arrival is the path at which a browser arrives, and a server behind it: dot
+// segments, encoded ones too, are resolved as the URL Standard does, then empty
+// segments are dropped.
+func arrival(u *url.URL) string {
+	resolved := new(url.URL).ResolveReference(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
+	return path.Clean("/" + resolved.Path)
 }
 
 // AddQuery appends values to the query of a return URL.
@@ -252,6 +304,9 @@ func parseWeb(raw string) (*url.URL, error) {
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !IsLoopback(u.Hostname())) {
 		return nil, errors.New("must be https (http only on loopback)")
+	}
+	if strings.ContainsFunc(u.Host, func(r rune) bool { return r >= 0x7f }) {
+		return nil, errors.New("has a host that is not ASCII, as browsers write it")
 	}
 	return u, nil
 }
