@@ -60,9 +60,11 @@ func (d *details) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	var calls sync.WaitGroup
 	defer calls.Wait()
+	ended := make(chan struct{})
+	defer close(ended)
 	defer cancel()
 
-	pages, listErr := d.source(ctx, &calls), error(nil)
+	pages, listErr := d.source(ctx, &calls, ended), error(nil)
 	for {
 		d.start(ctx, &calls, pages == nil)
 		if len(d.flight) == 0 && pages == nil {
@@ -88,9 +90,10 @@ func (d *details) run(ctx context.Context) {
 	}
 }
 
-// source lists pages in the background; for messages asked for by ID there is
-// nothing to list.
-func (d *details) source(ctx context.Context, calls *sync.WaitGroup) <-chan listed {
+// source lists pages in the background until run has ended; for messages asked
+// for by ID there is nothing to list. What it sends last may be that ctx has
+// ended: were that dropped, the list would look complete.
+func (d *details) source(ctx context.Context, calls *sync.WaitGroup, ended <-chan struct{}) <-chan listed {
 	if len(d.query.IDs) > 0 {
 		for _, id := range d.query.IDs {
 			d.queue = append(d.queue, entry{id: id})
@@ -104,7 +107,7 @@ func (d *details) source(ctx context.Context, calls *sync.WaitGroup) <-chan list
 		for p, err := range d.lister.pages(ctx, d.access, d.query, at) {
 			select {
 			case pages <- listed{p, err}:
-			case <-ctx.Done():
+			case <-ended:
 				return
 			}
 		}

@@ -75,6 +75,8 @@ func meaning(status int, names []string) failure {
 		return failure{reason: endpoint.InvalidRequest}
 	case status == http.StatusRequestTimeout || status >= 500:
 		return failure{reason: endpoint.UpstreamUnavailable, retry: true}
+	case status < 400: // a redirect, which is not followed
+		return failure{reason: endpoint.UpstreamUnavailable}
 	}
 	return failure{reason: endpoint.Misconfigured}
 }
@@ -101,7 +103,7 @@ func errorReasons(ge *googleapi.Error) []string {
 const maxWait = 24 * time.Hour
 
 // retryText is how Gmail says in words until when a user is throttled.
-var retryText = regexp.MustCompile(`Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)`)
+var retryText = regexp.MustCompile(`Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))`)
 
 // waitAsked is how long Gmail wants us to wait: by its Retry-After header, or by
 // the text of its message.

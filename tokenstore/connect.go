@@ -85,7 +85,7 @@ func (s *Store) Disconnect(ctx context.Context, user, grantID string) (found, re
 		if !rec.exists {
 			return found, revoked, nil
 		}
-		if rec.grantID != grantID {
+		if rec.grantID != "" && rec.grantID != grantID { // without one it is no grant of ours
 			if found {
 				return found, revoked, nil // a newer grant came meanwhile
 			}
