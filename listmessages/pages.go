@@ -114,7 +114,7 @@ func (l *Lister) list(ctx context.Context, q Query, at cursor, size int64, autho
 		call.Q(q.Q)
 	}
 	if len(q.LabelIDs) > 0 {
-		call.LabelIds(q.LabelIDs...)
+		call.LabelIds(slices.Sorted(slices.Values(q.LabelIDs))...) // for Gmail a page token may belong to their order
 	}
 	if q.IncludeSpamTrash {
 		call.IncludeSpamTrash(true)

@@ -15,7 +15,7 @@ import (
 // [ErrMisconfigured] and [ErrUnavailable].
 func (s *Store) Connect(ctx context.Context, user string, a *Authorization, profile Profile) (*Grant, error) {
 	tried := make(map[Secret]bool) // refresh tokens tried, and whether they work
-	for range maxAttempts {
+	for n := range maxAttempts {
 		rec, err := s.read(ctx, user)
 		if err != nil {
 			return nil, err
@@ -34,6 +34,7 @@ func (s *Store) Connect(ctx context.Context, user string, a *Authorization, prof
 		if !errors.Is(err, errConflict) {
 			return nil, err
 		}
+		pause(ctx, n)
 	}
 	return nil, unavailable("grant", errConflict)
 }
@@ -77,7 +78,7 @@ func (s *Store) works(ctx context.Context, stored *Grant, tried map[Secret]bool)
 func (s *Store) Disconnect(ctx context.Context, user, grantID string) (found, revoked bool, err error) {
 	defer s.cache.drop(user)
 	var tried Secret // the refresh token that was given to Google to revoke
-	for range maxAttempts {
+	for n := range maxAttempts {
 		rec, err := s.read(ctx, user)
 		if err != nil {
 			return false, false, err
@@ -102,6 +103,7 @@ func (s *Store) Disconnect(ctx context.Context, user, grantID string) (found, re
 		if !errors.Is(err, errConflict) {
 			return found, revoked, err
 		}
+		pause(ctx, n)
 	}
 	return found, revoked, unavailable("grant", errConflict)
 }

@@ -3,6 +3,7 @@ package tokenstore
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,7 +15,7 @@ const (
 	// tokenTimeout bounds getting a token, all calls together.
 	tokenTimeout = 20 * time.Second
 	// maxAttempts bounds how often a lost condition is tried again.
-	maxAttempts = 6
+	maxAttempts = 8
 )
 
 // A Token is an access token with the grant it belongs to. It may be shared by
@@ -176,7 +177,7 @@ func (s *Store) storeRefreshed(ctx context.Context, rec *record, g *Grant, rotat
 		if err == nil || !rotated {
 			return
 		}
-		pause(ctx, writePause<<n)
+		pause(ctx, n)
 		now, err := s.read(ctx, g.User)
 		if err != nil {
 			continue
@@ -188,12 +189,14 @@ func (s *Store) storeRefreshed(ctx context.Context, rec *record, g *Grant, rotat
 	}
 }
 
-// writePause is how long to wait before a write is tried again, at first.
-const writePause = 50 * time.Millisecond
+// firstPause is the longest pause after a first lost condition.
+const firstPause = 20 * time.Millisecond
 
-func pause(ctx context.Context, d time.Duration) {
+// pause waits a random while before try number n+2: the longer the more writers
+// have come first.
+func pause(ctx context.Context, n int) {
 	select {
-	case <-time.After(d):
+	case <-time.After(rand.N(firstPause << n)):
 	case <-ctx.Done():
 	}
 }
