@@ -352,6 +352,29 @@ func TestContractRefusedClientSecret(t *testing.T) {
 	})
 }
 
+// The secret is replaced by that of another client while a token is refreshed:
+// what was given to the one says nothing about the other, and nothing is deleted.
+func TestContractClientReplacedWhileRefreshing(t *testing.T) {
+	eachFirestore(t, func(w *world) {
+		g := w.connect(w.store(), ada, "")
+		w.afterAnHour()
+		s := w.store(onRefresh(once(func() {
+			other := strings.ReplaceAll(string(w.google.ClientJSON()), "standin", "another")
+			w.google.AddSecretVersion(clientSecret, []byte(other))
+			w.google.SetClientSecret("GOCSPX-of-nobody")
+		})))
+		if _, err := s.Token(w.t.Context(), ada.Sub, g.ID, ""); !errors.Is(err, tokenstore.ErrMisconfigured) {
+			w.t.Errorf("%v, want ErrMisconfigured", err)
+		}
+		if n := w.google.Calls("token.refresh"); n != 1 {
+			w.t.Errorf("%d refreshes, want 1: the other client was tried with it", n)
+		}
+		if w.document(ada.Sub) == nil {
+			w.t.Error("the grant was deleted")
+		}
+	})
+}
+
 func TestContractRejectedTokenForcesARefresh(t *testing.T) {
 	eachFirestore(t, func(w *world) {
 		s := w.store()
@@ -696,6 +719,46 @@ func TestContractDisconnectWhileWritten(t *testing.T) {
 		if n := w.google.Calls("revoke"); n != 1 {
 			w.t.Errorf("%d revocations, want 1", n)
 		}
+	})
+}
+
+// Google does not answer, and the document is written meanwhile: it is asked
+// once, and the grant is deleted all the same.
+func TestContractDisconnectAsksGoogleOnce(t *testing.T) {
+	eachFirestore(t, func(w *world) {
+		g := w.connect(w.store(), ada, "")
+		w.google.Inject(fakegoogle.Fault{Op: "revoke", Drop: true})
+		s := w.store(func(r *http.Request) {
+			if r.URL.Path == "/revoke" {
+				w.touch(ada.Sub)
+			}
+		})
+		if found, revoked, err := s.Disconnect(w.t.Context(), ada.Sub, g.ID); !found || revoked || err != nil {
+			w.t.Errorf("%t, %t, %v", found, revoked, err)
+		}
+		if d := w.document(ada.Sub); d != nil {
+			w.t.Errorf("still there: %v", d)
+		}
+		if n := w.google.Calls("revoke"); n != 1 {
+			w.t.Errorf("%d revocations, want 1", n)
+		}
+	})
+}
+
+// Many instances connect a user at once: none fails for having lost a race.
+func TestContractManyConnectAtOnce(t *testing.T) {
+	eachFirestore(t, func(w *world) {
+		var group sync.WaitGroup
+		for range 20 {
+			s := w.store()
+			a := w.authorize(s, ada, "consent")
+			group.Go(func() {
+				if _, err := s.Connect(w.t.Context(), ada.Sub, a, tokenstore.Profile{}); err != nil {
+					w.t.Error(err)
+				}
+			})
+		}
+		group.Wait()
 	})
 }
 

@@ -274,6 +274,22 @@ func TestFetchedAgainAfterTenMinutes(t *testing.T) {
 	})
 }
 
+// Looks that callers provoke do not put off the refresh in which a disabled
+// version is noticed: a thief of an old key could keep it opening for ever.
+func TestLooksDoNotPutOffTheRefresh(t *testing.T) {
+	old := sealedBy(t, 1)
+	above := strings.Replace(sealedBy(t, 1), "1.", "999.", 1)
+	bubble(t, 2, func(t *testing.T, s *source, r *seal.Ring) {
+		wantOpen(t, r, old, nil)
+		s.set(func(s *source) { s.disabled[1] = true })
+		for range 3 {
+			time.Sleep(4 * time.Minute)
+			wantOpen(t, r, above, seal.ErrNotOpened)
+		}
+		wantOpen(t, r, old, seal.ErrNotOpened)
+	})
+}
+
 func TestWarmKeepsTheLastGoodKey(t *testing.T) {
 	for name, spoil := range map[string]func(*source){
 		"disabled": func(s *source) { s.disabled[2] = true },
