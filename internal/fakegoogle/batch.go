@@ -37,6 +37,8 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 		badRequest("Failed to parse batch request, error: %s", err).write(w)
 		return
 	}
+	free, done := s.takeParts(r.Header.Get("Authorization"), len(parts))
+	defer done()
 	answers := make([]*partAnswer, len(parts))
 	var group sync.WaitGroup
 	for i, p := range parts {
@@ -45,10 +47,31 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request) {
 			request.Header.Set("Authorization", r.Header.Get("Authorization"))
 		}
 		fault, hit := s.faults.meet(opGmailBatchPart, request) // here, so that parts are counted in their order
+		if i >= free {
+			fault, hit = Fault{Status: http.StatusTooManyRequests}, true
+		}
 		group.Go(func() { answers[i] = s.answerPart(request, fault, hit) })
 	}
 	group.Wait()
 	s.writeBatch(w, parts, answers)
+}
+
+// takeParts says how many of n parts the user may run beside those that are
+// running; done gives them back.
+func (s *Server) takeParts(user string, n int) (free int, done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.partLimit == 0 {
+		return n, func() {}
+	}
+	running := s.partsRunning // of this limit: another one begins with none
+	free = min(n, s.partLimit-running[user])
+	running[user] += free
+	return free, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		running[user] -= free
+	}
 }
 
 // answerPart runs one part. It returns nil when a fault drops the part.
@@ -61,6 +84,8 @@ func (s *Server) answerPart(r *http.Request, fault Fault, hit bool) *partAnswer 
 	if sleep(r.Context(), fault.Delay) != nil || fault.Drop {
 		return nil
 	}
+	fault.hold(r)
+	answer.rewrite, answer.copied = fault.Rewrite, fault.Copy
 	if fault.Status != 0 {
 		fault.answer(opGmailBatchPart, answer)
 		return answer
@@ -85,12 +110,14 @@ func (s *Server) writeBatch(w http.ResponseWriter, parts []batchPart, answers []
 		if id := parts[i].contentID; id != "" {
 			head.Set("Content-ID", "<response-"+strings.Trim(id, "<>")+">")
 		}
-		part, err := mw.CreatePart(head)
-		if err != nil {
-			newAPIError(http.StatusInternalServerError, err.Error()).write(w)
-			return
+		for _, message := range answers[i].messages() {
+			part, err := mw.CreatePart(head)
+			if err != nil {
+				newAPIError(http.StatusInternalServerError, err.Error()).write(w)
+				return
+			}
+			part.Write(message)
 		}
-		answers[i].writeTo(part)
 	}
 	mw.Close() // into a bytes.Buffer, as all before: can't fail
 	w.Header().Set("Content-Type", "multipart/mixed; boundary="+mw.Boundary())
@@ -113,19 +140,36 @@ type partAnswer struct {
 	status int
 	header http.Header
 	body   bytes.Buffer
+
+	rewrite, copied func([]byte) []byte // as in Fault; may be nil
 }
 
 func (a *partAnswer) Header() http.Header         { return a.header }
 func (a *partAnswer) WriteHeader(status int)      { a.status = status }
 func (a *partAnswer) Write(b []byte) (int, error) { return a.body.Write(b) }
 
-// writeTo writes the response as an HTTP/1.1 message.
-func (a *partAnswer) writeTo(w io.Writer) {
+// message is the response as an HTTP/1.1 message.
+func (a *partAnswer) message() []byte {
+	var b bytes.Buffer
 	a.header.Set("Content-Length", fmt.Sprint(a.body.Len()))
-	fmt.Fprintf(w, "HTTP/1.1 %d %s\r\n", a.status, http.StatusText(a.status))
-	a.header.Write(w)
-	io.WriteString(w, "\r\n")
-	w.Write(a.body.Bytes())
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", a.status, http.StatusText(a.status))
+	a.header.Write(&b)
+	b.WriteString("\r\n")
+	b.Write(a.body.Bytes())
+	return b.Bytes()
+}
+
+// messages are what is sent of the response: one message unless a fault makes
+// another of it.
+func (a *partAnswer) messages() [][]byte {
+	sent := [][]byte{a.message()}
+	if a.copied != nil {
+		sent = append(sent, a.copied(a.message()))
+	}
+	if a.rewrite != nil {
+		sent[0] = a.rewrite(sent[0])
+	}
+	return sent
 }
 
 // parseBatch reads a multipart/mixed body of application/http parts.

@@ -67,6 +67,9 @@ type Fault struct {
 	Drop     bool                     // close the connection without an answer; gRPC: UNAVAILABLE; batch part: left out of the answer
 	Truncate int                      // if > 0: answer normally, but cut the HTTP body after so many bytes and drop the connection
 	Match    func(*http.Request) bool // additional condition, may be nil; a fault that has one never hits a gRPC call
+	Hold     func(*http.Request)      // called after Delay, may block; it must return when the request's context ends
+	Rewrite  func([]byte) []byte      // answer normally, but with this made of the body; batch part: of its whole HTTP message
+	Copy     func([]byte) []byte      // batch part: what is made of its HTTP message comes too, after it, under the same Content-ID
 }
 
 // plannedFault is a Fault and how often it was met.
@@ -178,6 +181,7 @@ func (f Fault) apply(op string, w http.ResponseWriter, r *http.Request, next htt
 	if sleep(r.Context(), f.Delay) != nil {
 		panic(http.ErrAbortHandler)
 	}
+	f.hold(r)
 	switch {
 	case f.Drop:
 		panic(http.ErrAbortHandler)
@@ -185,9 +189,24 @@ func (f Fault) apply(op string, w http.ResponseWriter, r *http.Request, next htt
 		f.answer(op, w)
 	case f.Truncate > 0:
 		next(&truncatingWriter{ResponseWriter: w, left: f.Truncate}, r)
+	case f.Rewrite != nil:
+		f.rewrite(w, r, next)
 	default:
 		next(w, r)
 	}
+}
+
+func (f Fault) hold(r *http.Request) {
+	if f.Hold != nil {
+		f.Hold(r)
+	}
+}
+
+func (f Fault) rewrite(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	answer := &partAnswer{status: http.StatusOK, header: w.Header()}
+	next(answer, r)
+	w.WriteHeader(answer.status)
+	w.Write(f.Rewrite(answer.body.Bytes()))
 }
 
 func (f Fault) answer(op string, w http.ResponseWriter) {

@@ -28,6 +28,7 @@ type mailbox struct {
 	mu       sync.RWMutex
 	segments []segment        // oldest first, their dates don't overlap
 	deleted  map[int]struct{} // by index
+	padding  map[int]int      // bytes of text added, by index
 }
 
 // segment is a run of messages at a steady pace.
@@ -49,7 +50,7 @@ func newMailbox(owner Account, now func() time.Time) *mailbox {
 func (m *mailbox) reset(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.segments, m.deleted = nil, make(map[int]struct{})
+	m.segments, m.deleted, m.padding = nil, make(map[int]struct{}), make(map[int]int)
 	if n <= 0 {
 		return
 	}
@@ -96,6 +97,18 @@ func (m *mailbox) remove(k int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.deleted[k] = struct{}{}
+}
+
+func (m *mailbox) pad(k, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.padding[k] = n
+}
+
+func (m *mailbox) padded(k int) int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.padding[k]
 }
 
 func (m *mailbox) isDeleted(k int) bool {
@@ -246,5 +259,17 @@ func (s *Server) DeleteMessage(sub, id string) {
 	}
 	if k, ok := m.index(id); ok {
 		m.remove(k)
+	}
+}
+
+// PadMessage makes the text of a message longer by n bytes. One that doesn't
+// exist is ignored.
+func (s *Server) PadMessage(sub, id string, n int) {
+	m := s.mail[sub]
+	if m == nil {
+		return
+	}
+	if k, ok := m.index(id); ok {
+		m.pad(k, n)
 	}
 }

@@ -46,6 +46,9 @@ func (m *mailbox) message(k int) *message {
 		listed:     kind.html,
 		paragraphs: paragraphs(own, kind.sentences),
 	}
+	if n := m.padded(k); n > 0 {
+		msg.paragraphs = append(msg.paragraphs, strings.Repeat("x", n))
+	}
 	if depth > 0 {
 		parent, _ := m.answers(k)
 		msg.subject = "Re: " + msg.subject

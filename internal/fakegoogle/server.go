@@ -70,6 +70,9 @@ type Server struct {
 	parts   http.Handler // what a part of a batch may call
 	mu      sync.Mutex
 	shuffle bool
+
+	partLimit    int            // parts of batches that a user may run at once; 0: any number
+	partsRunning map[string]int // by Authorization header
 }
 
 // Start listens and serves until Close. An address that is not on loopback is
@@ -257,6 +260,15 @@ func (s *Server) SetBatchShuffle(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shuffle = on
+}
+
+// SetBatchLimit lets each user run at most n parts of batches at once, 0 for
+// any number. The others are answered as Gmail does: 429, too many concurrent
+// requests, in the part.
+func (s *Server) SetBatchLimit(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.partLimit, s.partsRunning = n, make(map[string]int)
 }
 
 func (s *Server) batchShuffle() bool {
