@@ -21,7 +21,7 @@ func banner(p place, g *google, getenv func(string) string) string {
 	line("", p.function("listmessages"))
 	line("Front ends", strings.Join(allowedOrigins(p, getenv("ALLOWED_ORIGINS")), " "))
 	b.WriteString("\nTry\n\n")
-	fmt.Fprintf(&b, "  curl -s '%s'\n", p.function("authurl"))
+	fmt.Fprintf(&b, "  curl -s '%[1]s' # where consent is asked; to go there, open %[1]s in a browser\n", p.function("authurl"))
 	fmt.Fprintf(&b, "  curl -i '%s'\n", p.function("listmessages"))
 	b.WriteString("\nCtrl-C stops everything.\n\n")
 	return b.String()

@@ -1,23 +1,12 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
-)
 
-// clientFile is the part of a downloaded client secret that is checked here.
-// Values are never put into errors.
-type clientFile struct {
-	Web *struct {
-		ClientID     string   `json:"client_id"`
-		ClientSecret string   `json:"client_secret"`
-		RedirectURIs []string `json:"redirect_uris"`
-	} `json:"web"`
-	Installed json.RawMessage `json:"installed"`
-}
+	"example.com/gmailgrant/tokenstore"
+)
 
 // readClientSecret reads a client secret as Google's console offers it for
 // download and checks that signing in can work with it. No name, no secret.
@@ -36,18 +25,11 @@ func readClientSecret(name, redirectURI string) ([]byte, error) {
 }
 
 func checkClientSecret(b []byte, redirectURI string) error {
-	var f clientFile
-	if err := json.Unmarshal(b, &f); err != nil {
-		return errors.New("this is not the JSON file that Google's console offers for download")
+	client, err := tokenstore.ParseClient(b)
+	if err != nil {
+		return fmt.Errorf("%w; download the JSON of an OAuth client of the type Web application again", err)
 	}
-	switch {
-	case f.Web == nil && f.Installed != nil:
-		return errors.New(`this client is of the type "Desktop app"; create an OAuth client of the type "Web application" and download its JSON`)
-	case f.Web == nil:
-		return errors.New(`there is no "web" in it; create an OAuth client of the type "Web application" and download its JSON`)
-	case f.Web.ClientID == "" || f.Web.ClientSecret == "":
-		return errors.New("client_id or client_secret is missing; download the JSON again, or add a new secret to the client first")
-	case !slices.Contains(f.Web.RedirectURIs, redirectURI):
+	if !slices.Contains(client.RedirectURIs, redirectURI) {
 		return fmt.Errorf("the redirect URI of this command is not registered; add exactly\n\n\t%s\n\nto the client's authorized redirect URIs and download its JSON again", redirectURI)
 	}
 	return nil

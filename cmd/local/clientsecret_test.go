@@ -9,17 +9,19 @@ import (
 
 func TestReadClientSecret(t *testing.T) {
 	const redirectURI = "http://localhost:8080/callback"
+	const endpoints = `"auth_uri":"https://accounts.google.com/o/oauth2/auth","token_uri":"https://oauth2.googleapis.com/token",`
 	tests := []struct {
 		name, content, want string // want "": accepted
 	}{
-		{"good", `{"web":{"client_id":"id","client_secret":"GOCSPX-x","redirect_uris":["https://app.example.com/callback","http://localhost:8080/callback"]}}`, ""},
+		{"good", `{"web":{"client_id":"id","client_secret":"GOCSPX-x",` + endpoints + `"redirect_uris":["https://app.example.com/callback","http://localhost:8080/callback"]}}`, ""},
 		{"no JSON", `GOCSPX-x`, "not the JSON file"},
 		{"other types", `{"web":{"client_id":"id","client_secret":["GOCSPX-x"]}}`, "not the JSON file"},
-		{"desktop app", `{"installed":{"client_id":"id","client_secret":"GOCSPX-x"}}`, `type "Web application"`},
-		{"service account", `{"type":"service_account","private_key":"GOCSPX-x"}`, `type "Web application"`},
-		{"no secret", `{"web":{"client_id":"id","redirect_uris":["http://localhost:8080/callback"]}}`, "client_secret is missing"},
-		{"not registered", `{"web":{"client_id":"id","client_secret":"GOCSPX-x","redirect_uris":["http://localhost:8080/callback/"]}}`, "\n\t" + redirectURI + "\n"},
-		{"none registered", `{"web":{"client_id":"id","client_secret":"GOCSPX-x"}}`, "\n\t" + redirectURI + "\n"},
+		{"desktop app", `{"installed":{"client_id":"id","client_secret":"GOCSPX-x"}}`, "type Web application"},
+		{"service account", `{"type":"service_account","private_key":"GOCSPX-x"}`, "type Web application"},
+		{"no secret", `{"web":{"client_id":"id","redirect_uris":["http://localhost:8080/callback"]}}`, "no client_secret"},
+		{"not registered", `{"web":{"client_id":"id","client_secret":"GOCSPX-x",` + endpoints + `"redirect_uris":["http://localhost:8080/callback/"]}}`, "\n\t" + redirectURI + "\n"},
+		{"no endpoints", `{"web":{"client_id":"id","client_secret":"GOCSPX-x","redirect_uris":["http://localhost:8080/callback"]}}`, "no auth_uri"},
+		{"none registered", `{"web":{` + endpoints + `"client_id":"id","client_secret":"GOCSPX-x"}}`, "\n\t" + redirectURI + "\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

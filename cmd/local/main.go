@@ -30,7 +30,7 @@ import (
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
 
-	_ "example.com/gmailgrant" // registers the functions
+	"example.com/gmailgrant" // registers the functions
 )
 
 // host is the name in every address of this command. Cookies, redirect URIs and
@@ -79,6 +79,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	greeting := banner(place, google, getenv) // before the environment has more than the user's choice
 	if err := setEnvironment(settings(place, google, getenv)); err != nil {
 		return err
+	}
+	if _, err := gmailgrant.LoadConfig(os.Getenv); err != nil {
+		return err // now, rather than with the first request
 	}
 	return serve(ctx, ports, newPageHandler(place, google), func() { io.WriteString(stdout, greeting) })
 }

@@ -226,3 +226,13 @@ func exitCode(err error) int {
 	}
 	return -1
 }
+
+// A setting at fault ends the command at once, instead of every request to come.
+func TestSettingsAtFault(t *testing.T) {
+	t.Parallel()
+	cmd := command(t, []string{"ALLOWED_ORIGINS=localhost:4200"}, "-port=0", "-page-port=0")
+	output, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(output), "ALLOWED_ORIGINS: ") || strings.Contains(string(output), "Demo page") {
+		t.Errorf("%v\n%s", err, output)
+	}
+}

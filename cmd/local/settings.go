@@ -55,8 +55,8 @@ func (p place) functionOrigins() []string {
 type setting struct{ name, value string }
 
 // settings are the variables to set for the functions: those the user has not
-// set himself, and the allowed origins, to which the page and the usual
-// development servers are added.
+// set himself, and the allowed origins and return URLs, to which the page and the
+// usual development servers are added.
 func settings(p place, g *google, getenv func(string) string) []setting {
 	origins := allowedOrigins(p, getenv("ALLOWED_ORIGINS"))
 	defaults := []setting{
@@ -64,33 +64,37 @@ func settings(p place, g *google, getenv func(string) string) []setting {
 		{"GOOGLE_CLOUD_PROJECT", "local"},
 		{"SECRET_MANAGER_EMULATOR_HOST", g.Addr()},
 		{"FIRESTORE_EMULATOR_HOST", g.Addr()},
-		{"RETURN_URLS", returnURLs(p, origins)},
 	}
 	if !g.real {
 		defaults = append(defaults, setting{"GMAIL_EMULATOR_HOST", g.Addr()})
 	}
 	chosen := func(s setting) bool { return getenv(s.name) != "" }
-	return append(slices.DeleteFunc(defaults, chosen), setting{"ALLOWED_ORIGINS", strings.Join(origins, ",")})
+	return append(slices.DeleteFunc(defaults, chosen),
+		setting{"ALLOWED_ORIGINS", strings.Join(origins, ",")},
+		setting{"RETURN_URLS", strings.Join(returnURLs(p, origins, getenv("RETURN_URLS")), ",")})
 }
 
 func allowedOrigins(p place, chosen string) []string {
-	var origins []string
-	for _, origin := range slices.Concat(strings.Split(chosen, ","), []string{p.pageOrigin}, devServers) {
-		origin = strings.TrimSpace(origin)
-		if origin != "" && !slices.Contains(origins, origin) {
-			origins = append(origins, origin)
-		}
-	}
-	return origins
+	return distinct(strings.Split(chosen, ","), []string{p.pageOrigin}, devServers)
 }
 
-// returnURLs has the page first: that is where a sign-in ends that names no place.
-func returnURLs(p place, origins []string) string {
-	urls := []string{p.page()}
+// returnURLs has the user's own first, then the page: that is where a sign-in
+// ends that names no place.
+func returnURLs(p place, origins []string, chosen string) []string {
+	var roots []string
 	for _, origin := range origins {
-		if origin != p.pageOrigin {
-			urls = append(urls, origin+"/")
+		roots = append(roots, origin+"/")
+	}
+	return distinct(strings.Split(chosen, ","), []string{p.page()}, roots)
+}
+
+// distinct joins lists, without what is empty or there already.
+func distinct(lists ...[]string) []string {
+	var all []string
+	for _, s := range slices.Concat(lists...) {
+		if s = strings.TrimSpace(s); s != "" && !slices.Contains(all, s) {
+			all = append(all, s)
 		}
 	}
-	return strings.Join(urls, ",")
+	return all
 }

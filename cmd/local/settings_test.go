@@ -28,7 +28,11 @@ func TestSettings(t *testing.T) {
 		{"real mail", true, nil, map[string]string{"GMAIL_EMULATOR_HOST": ""}},
 		{"chosen ones stay", false,
 			map[string]string{"GOOGLE_CLOUD_PROJECT": "mine", "FIRESTORE_EMULATOR_HOST": "127.0.0.1:1", "RETURN_URLS": "http://localhost:4200/in"},
-			map[string]string{"GOOGLE_CLOUD_PROJECT": "", "FIRESTORE_EMULATOR_HOST": "", "RETURN_URLS": ""}},
+			map[string]string{
+				"GOOGLE_CLOUD_PROJECT":    "",
+				"FIRESTORE_EMULATOR_HOST": "",
+				"RETURN_URLS":             "http://localhost:4200/in,http://localhost:8081/,http://localhost:5173/,http://localhost:3000/",
+			}},
 		{"origins are added to the chosen ones", false,
 			map[string]string{"ALLOWED_ORIGINS": "http://localhost:4200, http://localhost:3000"},
 			map[string]string{
