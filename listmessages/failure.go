@@ -1,11 +1,9 @@
 package listmessages
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,7 +46,7 @@ var reasonMeanings = map[string]failure{
 func classify(err error, now time.Time) failure {
 	ge, ok := errors.AsType[*googleapi.Error](err)
 	if !ok {
-		return failure{reason: endpoint.UpstreamUnavailable, retry: true, cause: transportCause(err)}
+		return failure{reason: endpoint.UpstreamUnavailable, retry: true, cause: tokenstore.TransportCause(err)}
 	}
 	names := errorReasons(ge)
 	f := meaning(ge.Code, names)
@@ -117,20 +115,6 @@ func waitAsked(ge *googleapi.Error, now time.Time) time.Duration {
 		}
 	}
 	return 0
-}
-
-// transportCause is what may be logged of a failed HTTP call: never its URL,
-// which holds the user's query.
-func transportCause(err error) error {
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		return ue.Err
-	}
-	for _, known := range []error{context.DeadlineExceeded, context.Canceled} {
-		if errors.Is(err, known) {
-			return known
-		}
-	}
-	return errors.New("malformed answer")
 }
 
 // throttled reports whether Gmail asks to slow down.

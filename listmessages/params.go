@@ -1,6 +1,7 @@
 package listmessages
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -91,7 +92,8 @@ func parseQuery(r *http.Request) (Query, error) {
 	if err != nil {
 		return Query{}, err
 	}
-	for name, given := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		given := values[name]
 		if len(given) > rules[name].most {
 			return Query{}, endpoint.Invalid("The parameter " + name + " was given too often.")
 		}

@@ -76,9 +76,14 @@ func ParseClient(data []byte) (*Client, error) {
 		return nil, errors.New(`the client secret has no member "web"`)
 	}
 	web := file.Web
-	for name, value := range map[string]string{"client_id": web.ClientID, "client_secret": web.ClientSecret, "auth_uri": web.AuthURI, "token_uri": web.TokenURI} {
-		if value == "" {
-			return nil, fmt.Errorf("the client secret has no %s", name)
+	for _, m := range []struct{ name, value string }{
+		{"client_id", web.ClientID},
+		{"client_secret", web.ClientSecret},
+		{"auth_uri", web.AuthURI},
+		{"token_uri", web.TokenURI},
+	} {
+		if m.value == "" {
+			return nil, fmt.Errorf("the client secret has no %s", m.name)
 		}
 	}
 	c := &Client{ID: web.ClientID, secret: Secret(web.ClientSecret), RedirectURIs: web.RedirectURIs}

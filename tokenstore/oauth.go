@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -138,7 +140,7 @@ func isOAuthError(err error, code string) bool {
 func (s *Store) oauthError(err error) error {
 	re, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
-		return unavailable("token endpoint", transportCause(err))
+		return unavailable("token endpoint", TransportCause(err))
 	}
 	e := &callError{kind: ErrMisconfigured, op: "OAuth", cause: &oauthError{re.Response.StatusCode, printable(re.ErrorCode)}}
 	status := re.Response.StatusCode
@@ -163,13 +165,16 @@ func printable(code string) string {
 	return clean[:min(len(clean), 64)]
 }
 
-// transportCause is what may be logged of a failed HTTP call: never its URL.
-func transportCause(err error) error {
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		return ue.Err
+// TransportCause is what may be logged of an HTTP call that brought no answer:
+// never its URL, nor what a peer sent instead of HTTP.
+func TransportCause(err error) error {
+	for _, known := range []error{context.DeadlineExceeded, context.Canceled, io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, known) {
+			return known
+		}
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return context.DeadlineExceeded
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e
 	}
 	return errors.New("malformed answer")
 }
@@ -207,7 +212,7 @@ func (s *Store) revoke(ctx context.Context, token Secret) error {
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := s.cfg.HTTPClient.Do(req)
 	if err != nil {
-		return unavailable("revocation endpoint", transportCause(err))
+		return unavailable("revocation endpoint", TransportCause(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -4,9 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -74,29 +71,6 @@ func TestPageIsComplete(t *testing.T) {
 	}
 	if !seen["page.js"] || !seen["lines.js"] || !seen["mail.js"] || !seen["page.css"] {
 		t.Errorf("found only %v", seen)
-	}
-}
-
-// The parts of the page that need no browser, tested in their own language. Node
-// is no tool of this project otherwise: without it this is left to CI.
-func TestPageInNode(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil && os.Getenv("CI") == "" {
-		t.Skip("node is not installed")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"type": "module"}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(node, "--test", filepath.Join(dir, "testdata", "page_test.mjs"))
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, output)
 	}
 }
 

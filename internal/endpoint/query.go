@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,16 +13,16 @@ const maxQueryBytes = 16 << 10
 
 // Query parses the query of a request strictly: a malformed one is a problem,
 // as is a parameter that is not among single and repeatable, or one of single
-// that comes twice.
+// that comes twice. Of several faults the first by name is reported.
 func Query(r *http.Request, single, repeatable []string) (url.Values, error) {
 	query, err := AnyQuery(r)
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range query {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
 		switch {
 		case slices.Contains(single, name):
-			if len(values) > 1 {
+			if len(query[name]) > 1 {
 				return nil, Invalid(fmt.Sprintf("The parameter %s was given more than once.", name))
 			}
 		case !slices.Contains(repeatable, name):
