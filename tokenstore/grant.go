@@ -102,6 +102,9 @@ func (s *Store) read(ctx context.Context, user string) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
+	if !ValidUserID(user) {
+		return record{}, nil // no document can have that name
+	}
 	readAt := s.now()
 	ctx, cancel := context.WithTimeout(ctx, firestoreTimeout)
 	defer cancel()
