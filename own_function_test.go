@@ -163,6 +163,14 @@ func TestDigest(t *testing.T) {
 	if w.grant(ben.Sub) != nil {
 		t.Error("the dead grant is still stored")
 	}
+	remove = w.google.Inject(fakegoogle.Fault{Op: "gmail.list", Status: http.StatusUnauthorized, Match: func(r *http.Request) bool {
+		return w.google.UserOf(r) == cleo.Sub
+	}})
+	report = scheduler.send(http.MethodPost, "/digest", nil)
+	remove()
+	if want := `{"delivered":1,"dead":["` + cleo.Sub + `"],"failed":[]}` + "\n"; string(report.body) != want {
+		t.Errorf("report %s, want %s", report.body, want)
+	}
 	report = scheduler.send(http.MethodPost, "/digest", nil)
 	if want := `{"delivered":2,"dead":[],"failed":[]}` + "\n"; string(report.body) != want {
 		t.Errorf("report %s, want %s", report.body, want)
