@@ -14,13 +14,14 @@ import (
 // error is [ErrNoRefreshToken]. Other errors are [ErrMisconfigured],
 // [ErrDomainPolicy] and [ErrUnavailable].
 func (s *Store) Connect(ctx context.Context, user string, a *Authorization, profile Profile) (*Grant, error) {
+	latest := *a
 	tried := make(map[Secret]*Authorization) // by refresh token, what it brought; nil: it is dead
 	for n := range maxAttempts {
 		rec, err := s.read(ctx, user)
 		if err != nil {
 			return nil, err
 		}
-		g, err := s.connected(ctx, user, &rec, a, tried)
+		g, err := s.connected(ctx, user, &rec, &latest, tried)
 		if err != nil {
 			return nil, err
 		}
@@ -39,10 +40,11 @@ func (s *Store) Connect(ctx context.Context, user string, a *Authorization, prof
 	return nil, unavailable("grant", errConflict)
 }
 
-// connected decides what is to be stored.
+// connected decides what is to be stored. a's refresh token becomes the one that
+// Google replaces it by, if it does.
 func (s *Store) connected(ctx context.Context, user string, rec *record, a *Authorization, tried map[Secret]*Authorization) (*Grant, error) {
 	stored, refreshed, err := s.alive(ctx, rec.grant, a.ClientID, tried)
-	if err != nil && a.RefreshToken == "" {
+	if err != nil && (a.RefreshToken == "" || s.endedMeanwhile(ctx, a)) {
 		return nil, err
 	}
 	if stored == nil && a.RefreshToken == "" {
@@ -52,6 +54,9 @@ func (s *Store) connected(ctx context.Context, user string, rec *record, a *Auth
 	if stored != nil {
 		*g = *stored
 		s.renew(g, refreshed)
+	}
+	if stored != nil && s.endedMeanwhile(ctx, a) {
+		return g, nil
 	}
 	s.renew(g, a)
 	return g, nil
@@ -66,7 +71,7 @@ func (s *Store) alive(ctx context.Context, stored *Grant, clientID string, tried
 	refreshed, done := tried[stored.refreshToken]
 	if !done {
 		var err error
-		if refreshed, err = s.tryRefresh(ctx, stored); err != nil {
+		if refreshed, err = s.tryRefresh(ctx, clientID, stored.refreshToken); err != nil {
 			return nil, nil, err
 		}
 		tried[stored.refreshToken] = refreshed
@@ -77,13 +82,34 @@ func (s *Store) alive(ctx context.Context, stored *Grant, clientID string, tried
 	return stored, refreshed, nil
 }
 
+// endedMeanwhile reports whether Google does not accept the new refresh token
+// any more: the user revoked it and connected again, faster than we came to
+// store it, and what is stored is newer. It is asked after each reading of the
+// stored grant, so that the condition of the write covers the answer.
+func (s *Store) endedMeanwhile(ctx context.Context, a *Authorization) bool {
+	if a.RefreshToken == "" {
+		return false
+	}
+	refreshed, err := s.tryRefresh(ctx, a.ClientID, a.RefreshToken)
+	if err != nil {
+		return false
+	}
+	if refreshed != nil && refreshed.RefreshToken != "" {
+		a.RefreshToken = refreshed.RefreshToken
+	}
+	return refreshed == nil
+}
+
 // tryRefresh returns nil if Google does not accept the refresh token.
-func (s *Store) tryRefresh(ctx context.Context, stored *Grant) (*Authorization, error) {
+func (s *Store) tryRefresh(ctx context.Context, clientID string, refreshToken Secret) (*Authorization, error) {
 	client, err := s.Client(ctx)
-	if err != nil || client.ID != stored.ClientID {
+	if err != nil {
 		return nil, err
 	}
-	refreshed, err := s.refresh(ctx, client, stored.refreshToken)
+	if client.ID != clientID {
+		return nil, unavailable("client secret", errors.New("changed meanwhile"))
+	}
+	refreshed, err := s.refresh(ctx, client, refreshToken)
 	if errors.Is(err, errRefreshRefused) {
 		return nil, nil
 	}

@@ -559,8 +559,8 @@ func TestContractConnectWhileRefreshFails(t *testing.T) {
 		if again := w.connect(s, ada, "consent"); again.ID == g.ID {
 			w.t.Error("the ID was kept though it is not known that the grant lives")
 		}
-		if n := w.google.Calls("token.refresh"); n != 1 {
-			w.t.Errorf("the stored refresh token was tried %d times, want once", n)
+		if n := w.google.Calls("token.refresh"); n != 2 {
+			w.t.Errorf("refresh tokens were tried %d times, want the stored and the new one once each", n)
 		}
 	})
 }
@@ -580,18 +580,61 @@ func TestContractConnectWhileConnectedElsewhere(t *testing.T) {
 }
 
 // A lost condition is tried again, the stored refresh token is not: each try
-// makes an access token, and Google counts them.
+// makes an access token, and Google counts them. The new one is, since what
+// happened meanwhile may have ended it.
 func TestContractConnectTriesATokenOnce(t *testing.T) {
 	w := newStandIn(t)
-	g := w.connect(w.store(), ada, "")
+	first := w.authorize(w.store(), ada, "")
+	g := w.mustConnect(w.store(), ada.Sub, first)
 	touch := once(func() { w.touch(ada.Sub) })
 	s := w.storeOf(tokenstore.Config{DialOptions: []grpc.DialOption{onCommit(touch)}})
+	stored := 0
+	w.google.Inject(fakegoogle.Fault{Op: "token.refresh", Match: func(r *http.Request) bool {
+		if r.PostForm.Get("refresh_token") == string(first.RefreshToken) {
+			stored++
+		}
+		return false
+	}})
 	if again := w.connect(s, ada, "consent"); again.ID != g.ID {
 		t.Error("the ID of a grant that works was not kept")
 	}
-	if n := w.google.Calls("token.refresh"); n != 1 {
-		t.Errorf("tried %d times, want once", n)
+	if n := w.google.Calls("token.refresh"); stored != 1 || n != 3 {
+		t.Errorf("the stored one tried %d times, %d in all", stored, n)
 	}
+}
+
+// Two sign-ins, and a revocation after the first has got its refresh token: that
+// of the second is the one that works, and stays.
+func TestContractConnectLateAfterARevocation(t *testing.T) {
+	eachFirestore(t, func(w *world) {
+		s := w.store()
+		late := w.authorize(s, ada, "")
+		w.google.RevokeAccess(ada.Sub)
+		second := w.authorize(s, ada, "")
+		g := w.mustConnect(s, ada.Sub, second)
+		if got := w.mustConnect(s, ada.Sub, late); got.ID != g.ID {
+			w.t.Error("the grant that works was replaced")
+		}
+		w.afterAnHour()
+		w.wantRefreshWith(ada.Sub, g.ID, string(second.RefreshToken))
+		w.mustToken(w.store(), ada.Sub, g.ID, "")
+	})
+}
+
+// And if it can't be said of the stored one whether it works, it is not replaced
+// by one that does not.
+func TestContractConnectLateWhileRefreshFails(t *testing.T) {
+	w := newStandIn(t)
+	s := w.store()
+	late := w.authorize(s, ada, "")
+	w.google.RevokeAccess(ada.Sub)
+	g := w.connect(s, ada, "")
+	w.google.Inject(fakegoogle.Fault{Op: "token.refresh", Times: 1, Status: http.StatusServiceUnavailable})
+	if _, err := s.Connect(t.Context(), ada.Sub, late, tokenstore.Profile{}); !errors.Is(err, tokenstore.ErrUnavailable) {
+		t.Errorf("Connect: %v", err)
+	}
+	w.afterAnHour()
+	w.mustToken(w.store(), ada.Sub, g.ID, "")
 }
 
 // Without a refresh token the stored one stays; access token, scopes and
