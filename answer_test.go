@@ -41,10 +41,16 @@ func (a *answer) session(t testing.TB) string {
 func (a *answer) json(t testing.TB) map[string]any {
 	t.Helper()
 	var v map[string]any
-	if err := json.Unmarshal(a.body, &v); err != nil {
-		t.Fatalf("%v in %s", err, a.body)
-	}
+	a.decode(t, &v)
 	return v
+}
+
+// decode reads the JSON of the body into v.
+func (a *answer) decode(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal(a.body, v); err != nil {
+		t.Fatalf("%v in %.200s", err, a.body)
+	}
 }
 
 // sub is the user that GET callback tells of.
@@ -147,9 +153,7 @@ func (a *answer) list(t testing.TB) list {
 	t.Helper()
 	a.wantStatus(t, http.StatusOK)
 	var l list
-	if err := json.Unmarshal(a.body, &l); err != nil {
-		t.Fatalf("%v in %.200s", err, a.body)
-	}
+	a.decode(t, &l)
 	return l
 }
 

@@ -26,15 +26,15 @@ type browser struct {
 	base   string // of the functions
 	google string
 	client *http.Client
-	heard  io.Writer // everything the functions said
+	heard  *hearing
 }
 
 // newBrowser returns a browser that fails t. It is for the goroutine of t.
 func (w *world) newBrowser(t testing.TB) *browser {
-	return newBrowser(t, w.base, w.google.URL(), w.answers)
+	return newBrowser(t, w.base, w.google.URL(), w.heard)
 }
 
-func newBrowser(t testing.TB, base, google string, heard io.Writer) *browser {
+func newBrowser(t testing.TB, base, google string, heard *hearing) *browser {
 	t.Helper()
 	b := &browser{t: t, base: base, google: google, heard: heard, client: &http.Client{
 		Timeout:       time.Minute,
@@ -80,11 +80,10 @@ func (b *browser) try(req *http.Request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(req.URL.String(), b.base) {
-		_ = resp.Header.Write(b.heard)
-		_, _ = b.heard.Write(body)
-	}
 	a := &answer{resp, body}
+	if strings.HasPrefix(req.URL.String(), b.base) {
+		b.heard.hear(a)
+	}
 	b.checkDescribed(a)
 	return a, nil
 }

@@ -274,7 +274,7 @@ func TestExchangeFails(t *testing.T) {
 			w.wantNothingStored(t)
 		})
 	}
-	for _, text := range []string{w.logs.String(), w.answers.String()} {
+	for _, text := range []string{w.logs.String(), w.heard.String()} {
 		if strings.Contains(text, words) {
 			t.Error("words of the upstream were handed on")
 		}

@@ -415,7 +415,7 @@ func TestGmailRefuses(t *testing.T) {
 			} else if p["authorization_url"] != nil {
 				t.Errorf("authorization_url %v", p["authorization_url"])
 			}
-			if strings.Contains(w.answers.String()+w.logs.String(), "words of Gmail's") {
+			if strings.Contains(w.heard.String()+w.logs.String(), "words of Gmail's") {
 				t.Error("words of the upstream were handed on")
 			}
 			remove()

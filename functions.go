@@ -61,7 +61,7 @@ type process struct {
 	log    io.Writer
 
 	once      sync.Once
-	endpoints map[string]http.Handler
+	endpoints map[string]*endpoint.Endpoint
 }
 
 func (p *process) endpoint(name string) http.Handler {
@@ -69,7 +69,7 @@ func (p *process) endpoint(name string) http.Handler {
 	return p.endpoints[name]
 }
 
-func newEndpoints(getenv func(string) string, log *slog.Logger) map[string]http.Handler {
+func newEndpoints(getenv func(string) string, log *slog.Logger) map[string]*endpoint.Endpoint {
 	cfg, err := LoadConfig(getenv)
 	if err == nil {
 		var a *app
@@ -79,33 +79,38 @@ func newEndpoints(getenv func(string) string, log *slog.Logger) map[string]http.
 	}
 	log.Error("settings", slog.String("error", err.Error()))
 	addresses, _ := loadSite(getenv) // what is wrong with them is in err
-	broken := make(map[string]http.Handler)
+	broken := make(map[string]*endpoint.Endpoint)
 	for _, name := range site.Functions {
 		broken[name] = endpoint.Broken(name, addresses, &endpoint.Problem{Reason: endpoint.Misconfigured, Err: err}, log)
 	}
 	return broken
 }
 
-// An app is the three functions, wired up.
+// An app is the functions, wired up.
 type app struct {
+	cfg       *Config
+	log       *slog.Logger
+	now       func() time.Time
 	store     *tokenstore.Store
-	endpoints map[string]http.Handler
+	sessions  *session.Keeper
+	lister    *listmessages.Lister
+	endpoints map[string]*endpoint.Endpoint
 }
 
 // newApp does no I/O.
 func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, error) {
-	now := time.Now
+	a := &app{cfg: cfg, log: log, now: time.Now, endpoints: make(map[string]*endpoint.Endpoint)}
 	if clock.Now != nil {
-		now = clock.Now
+		a.now = clock.Now
 	}
 	client := newHTTPClient()
-	store := tokenstore.New(tokenstore.Config{
+	a.store = tokenstore.New(tokenstore.Config{
 		Project:               cfg.Project,
 		ClientSecretName:      cfg.ClientSecretName,
 		SealKeyName:           cfg.SealKeyName,
 		Database:              cfg.Database,
 		BaseURL:               cfg.site.BaseURL(),
-		Now:                   now,
+		Now:                   a.now,
 		HTTPClient:            client,
 		Log:                   log,
 		FirestoreEmulator:     cfg.FirestoreEmulator,
@@ -115,42 +120,42 @@ func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, erro
 			grpc.WithChainStreamInterceptor(endpoint.CountStream),
 		},
 	})
-	lister, err := listmessages.NewLister(store, client, gmailAddress(cfg), cfg.Scopes, clock)
-	if err != nil {
-		return nil, err
-	}
-	sessions := &session.Keeper{
-		Ring:       store.Ring(),
+	a.sessions = &session.Keeper{
+		Ring:       a.store.Ring(),
 		Site:       cfg.site,
-		Now:        now,
+		Now:        a.now,
 		CookieName: cfg.SessionCookie,
 		CookieTTL:  cfg.SessionTTL,
 		BearerTTL:  cfg.BearerTTL,
 	}
-	authorizer := &authurl.Authorizer{Store: store, Site: cfg.site, Scopes: cfg.Scopes, Now: now}
-	begin := &authurl.Handler{Authorizer: authorizer, Sessions: sessions}
-	end := callback.New(authorizer, sessions, cfg.PopupFlow)
-	list := &listmessages.Handler{
-		Lister:   lister,
-		Sessions: sessions,
-		Deadline: cfg.ListDeadline,
+	lister, err := listmessages.NewLister(a.store, client, gmailAddress(cfg), cfg.Scopes, cfg.ListDeadline, clock)
+	if err != nil {
+		return nil, err
 	}
-
-	methods := map[string]map[string]endpoint.HandlerFunc{
-		"authurl":      {http.MethodGet: begin.Get},
-		"callback":     {http.MethodGet: end.Get, http.MethodPost: end.Post, http.MethodDelete: end.Delete},
-		"listmessages": {http.MethodGet: list.Get},
-	}
-	a := &app{store: store, endpoints: make(map[string]http.Handler)}
-	for name, m := range methods {
-		e := endpoint.New(name, cfg.site, m, log, now)
-		e.Project = store.Project
-		if name == "callback" {
-			e.Page = callback.ShowsPage
-		}
-		a.endpoints[name] = e
-	}
+	a.lister = lister
+	a.addFunctions()
 	return a, nil
+}
+
+// addFunctions says what answers each function of site.Functions.
+func (a *app) addFunctions() {
+	authorizer := &authurl.Authorizer{Store: a.store, Site: a.cfg.site, Scopes: a.cfg.Scopes, Now: a.now}
+	begin := &authurl.Handler{Authorizer: authorizer, Sessions: a.sessions}
+	a.add("authurl", methods{http.MethodGet: begin.Get})
+	end := callback.New(authorizer, a.sessions, a.cfg.PopupFlow)
+	a.add("callback", methods{http.MethodGet: end.Get, http.MethodPost: end.Post, http.MethodDelete: end.Delete}).Page = callback.ShowsPage
+	list := &listmessages.Handler{Lister: a.lister, Sessions: a.sessions}
+	a.add("listmessages", methods{http.MethodGet: list.Get})
+}
+
+// methods are the handlers of a function.
+type methods = map[string]endpoint.HandlerFunc
+
+func (a *app) add(name string, m methods) *endpoint.Endpoint {
+	e := endpoint.New(name, a.cfg.site, m, a.log, a.now)
+	e.Project = a.store.Project
+	a.endpoints[name] = e
+	return e
 }
 
 func gmailAddress(cfg *Config) string {

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/firestore"
+
 	"example.com/gmailgrant/internal/endpoint"
 	"example.com/gmailgrant/internal/fakegoogle"
 	"example.com/gmailgrant/listmessages"
@@ -50,8 +52,10 @@ type world struct {
 	env     map[string]string
 	clock   *testClock
 	logs    *logBuffer
-	answers *logBuffer // what the functions said to browsers
+	heard   *hearing
+	people  []fakegoogle.Account
 	running sync.WaitGroup
+	db      *firestore.Client // of the emulator; nil: the stand-in keeps the documents
 
 	mu        sync.Mutex
 	instances []*app
@@ -62,11 +66,17 @@ type world struct {
 // newWorld starts a deployment of n instances. Settings override the usual ones.
 func newWorld(t testing.TB, n int, settings map[string]string) *world {
 	t.Helper()
-	w := &world{t: t, clock: &testClock{now: epoch}, logs: &logBuffer{}, answers: &logBuffer{}, only: -1}
+	return newWorldOf(t, people, n, settings)
+}
+
+// newWorldOf is a world of other people.
+func newWorldOf(t testing.TB, accounts []fakegoogle.Account, n int, settings map[string]string) *world {
+	t.Helper()
+	w := &world{t: t, clock: &testClock{now: epoch}, logs: &logBuffer{}, heard: &hearing{}, people: accounts, only: -1}
 	server := httptest.NewUnstartedServer(w)
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	w.base = "http://localhost:" + port
-	w.google = startGoogle(t, w.base, w.clock.Now)
+	w.google = startGoogle(t, w.base, w.clock.Now, accounts)
 	w.env = environ(w.base, w.google)
 	maps.Copy(w.env, settings)
 	for range n {
@@ -78,15 +88,15 @@ func newWorld(t testing.TB, n int, settings map[string]string) *world {
 		for _, a := range w.instances {
 			_ = a.store.Close()
 		}
-		w.checkLeaks()
+		w.heard.checkLeaks(t, w.google, w.people, w.logs.String(), w.documents())
 	})
 	return w
 }
 
 // startGoogle starts the stand-in with the two secrets of a deployment.
-func startGoogle(t testing.TB, base string, now func() time.Time) *fakegoogle.Server {
+func startGoogle(t testing.TB, base string, now func() time.Time, accounts []fakegoogle.Account) *fakegoogle.Server {
 	t.Helper()
-	google, err := fakegoogle.Start(fakegoogle.Options{Now: now, RedirectURIs: []string{base + "/callback", "postmessage"}})
+	google, err := fakegoogle.Start(fakegoogle.Options{Now: now, Accounts: accounts, RedirectURIs: []string{base + "/callback", "postmessage"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +214,7 @@ func (w *world) wantCalls(t testing.TB, want calls) {
 }
 
 // grant is the stored document of a user; nil if there is none.
-func (w *world) grant(sub string) map[string]any { return w.google.Documents()["grants/"+sub] }
+func (w *world) grant(sub string) map[string]any { return w.documents()["grants/"+sub] }
 
 func (w *world) grantID(t testing.TB, sub string) string {
 	t.Helper()
@@ -218,7 +228,7 @@ func (w *world) grantID(t testing.TB, sub string) string {
 // wantNothingStored checks that no failure left anything behind.
 func (w *world) wantNothingStored(t testing.TB) {
 	t.Helper()
-	if docs := w.google.Documents(); len(docs) != 0 {
+	if docs := w.documents(); len(docs) != 0 {
 		t.Errorf("stored: %v", docs)
 	}
 }
@@ -238,16 +248,20 @@ func (w *world) logLines(t testing.TB) []map[string]any {
 	return lines
 }
 
-func (w *world) checkLeaks() {
-	logs, answers := w.logs.String(), w.answers.String()
-	for _, secret := range w.google.Handed() {
-		if strings.Contains(logs, secret) {
-			w.t.Errorf("the log holds the secret %.12s…", secret)
-		}
-		if strings.Contains(answers, secret) {
-			w.t.Errorf("an answer holds the secret %.12s…", secret)
-		}
+// documents are what is stored, by path.
+func (w *world) documents() map[string]map[string]any {
+	if w.db == nil {
+		return w.google.Documents()
 	}
+	snapshots, err := w.db.Collection("grants").Documents(context.Background()).GetAll()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	documents := make(map[string]map[string]any)
+	for _, s := range snapshots {
+		documents["grants/"+s.Ref.ID] = s.Data()
+	}
+	return documents
 }
 
 // epoch is when every test begins.
@@ -255,6 +269,8 @@ var epoch = time.Date(2026, time.November, 21, 9, 0, 0, 0, time.UTC)
 
 // A testClock stands still until the test moves it. Sleeping moves it too.
 type testClock struct {
+	onSleep func() // called before sleeping; nil: nothing
+
 	mu  sync.Mutex
 	now time.Time
 }
@@ -271,7 +287,12 @@ func (c *testClock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func (c *testClock) Sleep(_ context.Context, d time.Duration) { c.Advance(d) }
+func (c *testClock) Sleep(_ context.Context, d time.Duration) {
+	if c.onSleep != nil {
+		c.onSleep()
+	}
+	c.Advance(d)
+}
 
 // A logBuffer keeps what was written.
 type logBuffer struct {

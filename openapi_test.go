@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"example.com/gmailgrant/internal/endpoint"
+	"example.com/gmailgrant/internal/site"
 )
 
 func TestDescription(t *testing.T) {
@@ -20,6 +21,15 @@ func TestDescription(t *testing.T) {
 	}
 	if !strings.HasPrefix(d.OpenAPI, "3.1.") {
 		t.Errorf("of OpenAPI %q", d.OpenAPI)
+	}
+	functions := slices.Sorted(maps.Keys(d.Paths))
+	for _, name := range site.Functions {
+		if !slices.Contains(functions, "/"+name) {
+			t.Errorf("%s is not described", name)
+		}
+	}
+	if len(functions) != len(site.Functions) {
+		t.Errorf("described: %q", functions)
 	}
 	var ids []string
 	for path, operations := range d.Paths {
@@ -232,7 +242,7 @@ func TestNotAsDescribed(t *testing.T) {
 		{"malformed parameter accepted", list, func(a *answer) { a.Request.URL.RawQuery = "maxResults=0" }},
 		{"repeated parameter accepted", list, func(a *answer) { a.Request.URL.RawQuery = "q=a&q=b" }},
 		{"well-formed parameter refused", malformed, func(a *answer) { a.Request.URL.RawQuery = "maxResults=1" }},
-		{"unknown function", list, func(a *answer) { a.Request.URL.Path = "/x" }},
+		{"another function", list, func(a *answer) { a.Request.URL.Path = "/authurl" }},
 		{"unknown method accepted", list, func(a *answer) { a.Request.Method = "PUT" }},
 	}
 	for _, tt := range tests {

@@ -22,6 +22,39 @@ type access struct {
 	renewErr error // why the token could not be replaced
 }
 
+func (l *Lister) access(ctx context.Context, user, grantID string, deadline time.Time) (*access, error) {
+	token, err := l.Store.Token(ctx, user, grantID, "")
+	if err != nil {
+		return nil, endpoint.ForUser(err, user)
+	}
+	return &access{lister: l, user: user, grantID: token.Grant.ID, token: token, deadline: deadline}, nil
+}
+
+// Call makes a call to Gmail for the user of a grant, which may be
+// [tokenstore.AnyGrant], in the manner of a listing: do gets the value of the
+// Authorization header and a context with a deadline, and is repeated where that
+// may help. Its error is the one that the call returned, such as a
+// [*googleapi.Error].
+//
+// What Call returns is an [endpoint.Problem], in which the errors of tokenstore
+// can be matched.
+func (l *Lister) Call(ctx context.Context, user, grantID string, do func(ctx context.Context, authorization string) error) error {
+	deadline := l.deadline(ctx)
+	ctx, cancel := context.WithTimeout(ctx, deadline.Sub(l.Clock.now()))
+	defer cancel()
+	a, err := l.access(ctx, user, grantID, deadline)
+	if err != nil {
+		return err
+	}
+	defer a.wait(ctx)
+	return a.call(ctx, func(ctx context.Context, authorization string) *failure {
+		if err := do(ctx, authorization); err != nil {
+			return l.failed(err)
+		}
+		return nil
+	}, nil)
+}
+
 func (a *access) current() *tokenstore.Token {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -49,7 +82,7 @@ func (a *access) renew(ctx context.Context, rejected *tokenstore.Token) error {
 		return a.renewErr // a call beside this one did it
 	}
 	if a.renewals == maxRenewals || a.renewals > 0 && rejected.Refreshed() {
-		a.renewErr = &endpoint.Problem{Reason: endpoint.Revoked, User: a.user}
+		a.renewErr = &endpoint.Problem{Reason: endpoint.Revoked, User: a.user, Err: tokenstore.ErrRevoked}
 		return a.renewErr
 	}
 	a.renewals++

@@ -78,10 +78,22 @@ func (d *details) batch(ctx context.Context, ids []string, authorization string)
 		return nil, err
 	}
 	defer resp.Body.Close()
-	if err := googleapi.CheckResponse(resp); err != nil {
+	if err := checkResponse(resp); err != nil {
 		return nil, err
 	}
 	return d.readBatch(resp, ids), nil
+}
+
+// maxErrorBytes is how much of an error answer is read.
+const maxErrorBytes = 64 << 10
+
+// checkResponse returns the error of an answer that is one.
+func checkResponse(resp *http.Response) error {
+	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
+		return nil
+	}
+	resp.Body = io.NopCloser(io.LimitReader(resp.Body, maxErrorBytes))
+	return googleapi.CheckResponse(resp)
 }
 
 // batchBody writes a part for each ID. What a caller sent is escaped before it
@@ -111,7 +123,7 @@ func batchBody(ids []string, query string) (body []byte, contentType string, err
 func (d *details) readBatch(resp *http.Response, ids []string) []result {
 	results := make([]result, len(ids))
 	for i := range results {
-		results[i] = malformed("a part of Gmail's batch answer is missing")
+		results[i] = result{failure: &failure{reason: endpoint.UpstreamUnavailable, retry: true, cause: errCut}}
 	}
 	_, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || params["boundary"] == "" {
@@ -120,6 +132,9 @@ func (d *details) readBatch(resp *http.Response, ids []string) []result {
 	reader := multipart.NewReader(resp.Body, params["boundary"])
 	for kept := 0; kept <= d.maxMessage; {
 		part, err := reader.NextRawPart()
+		if err == io.EOF {
+			return leftOut(results)
+		}
 		if err != nil {
 			return results
 		}
@@ -129,6 +144,20 @@ func (d *details) readBatch(resp *http.Response, ids []string) []result {
 		}
 		results[i] = d.readPart(part, ids[i])
 		kept += len(results[i].message)
+	}
+	return results
+}
+
+// errCut says that a batch answer broke off.
+var errCut = errors.New("Gmail's batch answer is cut")
+
+// leftOut marks the messages of which an answer says nothing although it is
+// whole.
+func leftOut(results []result) []result {
+	for i := range results {
+		if f := results[i].failure; f != nil && f.cause == errCut {
+			results[i] = malformed("a part of Gmail's batch answer is missing")
+		}
 	}
 	return results
 }
@@ -148,7 +177,7 @@ func (d *details) readPart(part io.Reader, id string) result {
 		return malformed("a part of Gmail's batch answer is malformed")
 	}
 	defer resp.Body.Close()
-	if err := googleapi.CheckResponse(resp); gone(err) {
+	if err := checkResponse(resp); gone(err) {
 		return result{}
 	} else if err != nil {
 		f := d.lister.failed(err)

@@ -44,11 +44,9 @@ func (p *pace) slowDown() {
 // A chunk is a run of listed messages that are got together.
 type chunk struct {
 	entries   []entry
-	results   []result // by entry
-	total     int      // messages in it
-	arrived   int      // of them, those that Gmail gave or said to be gone
-	exhausted bool     // the rest was asked for as often as may be
-	err       error    // why the rest could not be had
+	results   []result // by entry; shorter if the rest is put off
+	exhausted bool     // what is missing was asked for as often as may be
+	err       error    // why it could not be had
 	done      chan struct{}
 }
 
@@ -75,47 +73,49 @@ func (d *details) fill(ctx context.Context, c *chunk) {
 	if len(pending) == 0 {
 		return
 	}
-	c.total = len(pending)
 	c.err = d.access.call(ctx, func(ctx context.Context, authorization string) *failure {
 		before := len(pending)
 		f := d.try(ctx, c, &pending, authorization)
-		if f == nil || d.full(c) {
+		pending = c.cut(pending, d.maxMessage)
+		if len(pending) == 0 {
 			return nil
 		}
 		f.progress = len(pending) < before
 		return f
 	}, &c.exhausted)
-	c.arrived = c.total - len(pending)
 }
 
-// full reports whether a chunk begins with more than an answer can hold: what
-// follows can wait for the next answer.
-func (d *details) full(c *chunk) bool {
+// cut puts off the end of a chunk that holds more than most bytes, which is more
+// than an answer can: the next answer begins there. It returns what of pending
+// is left.
+func (c *chunk) cut(pending []int, most int) []int {
 	size := 0
-	for _, r := range c.results {
-		if r.failure != nil {
-			break
+	for i, r := range c.results {
+		if size += len(r.message); size <= most {
+			continue
 		}
-		size += len(r.message)
+		clear(c.results[i:])
+		c.results = c.results[:i]
+		return slices.DeleteFunc(pending, func(k int) bool { return k >= i })
 	}
-	return size > d.maxMessage
+	return pending
 }
 
-// leaveOut reports whether a message that can't be had is said to be
-// unavailable, so that the list goes on after it: because the fault is the
-// message's and not Gmail's, which gives others. before says how many messages
-// this answer has already.
-func (d *details) leaveOut(c *chunk, f *failure, before int64) bool {
-	if !f.part {
-		return false
+// mayBeAtFault reports whether a failure can be the message's own: Gmail
+// answered for it alone, and asking again did not help, or won't.
+func (c *chunk) mayBeAtFault(f *failure) bool {
+	return f.part && (f.final() || f.reason == endpoint.UpstreamUnavailable && c.exhausted)
+}
+
+// gave reports whether Gmail gave any message of the chunk, or said that it is
+// gone.
+func (c *chunk) gave() bool {
+	for i, r := range c.results {
+		if c.entries[i].id != "" && r.failure == nil {
+			return true
+		}
 	}
-	if f.reason == endpoint.InvalidRequest { // who asks for it by ID is told, if it is not too late
-		return len(d.query.IDs) == 0 || before > 0
-	}
-	if f.reason != endpoint.UpstreamUnavailable || !c.exhausted && before > 0 {
-		return false // throttled, or there was no time: the next answer begins with it
-	}
-	return c.arrived > 0 || c.total == 1 && (before > 0 || d.began != cursor{})
+	return false
 }
 
 // try asks once for the pending messages, in batches of the size of the moment,
@@ -160,7 +160,7 @@ func (d *details) tryBatch(ctx context.Context, c *chunk, turn []int, authorizat
 		if f != nil && f.part && f.status != 0 { // which the transport can't see
 			endpoint.RecordOf(ctx).UpstreamFailed(strconv.Itoa(f.status))
 		}
-		if f == nil || f.part && f.reason == endpoint.InvalidRequest {
+		if f == nil || f.part && f.final() {
 			continue // asking again won't change it
 		}
 		again = append(again, i)

@@ -18,7 +18,11 @@ import (
 type cursor struct {
 	pageToken string // Gmail's; empty: the first page
 	after     string // ID of the last message delivered; empty: none of this page
+	gone      string // ID of one that was gone, passed since; empty: none
 }
+
+// midPage reports whether the place is not the beginning of a page.
+func (c cursor) midPage() bool { return c.after != "" || c.gone != "" }
 
 const (
 	maxCursor   = 2048 // bytes, encoded
@@ -35,8 +39,10 @@ func (c cursor) encode(user string, q Query) string {
 		return ""
 	}
 	b := binding(user, q)
-	b = binary.AppendUvarint(b, uint64(len(c.after)))
-	b = append(b, c.after...)
+	for _, id := range []string{c.after, c.gone} {
+		b = binary.AppendUvarint(b, uint64(len(id)))
+		b = append(b, id...)
+	}
 	b = append(b, c.pageToken...)
 	return cursorEncoding.EncodeToString(b)
 }
@@ -67,17 +73,23 @@ func parseCursor(token string, binding []byte) (cursor, error) {
 	if err != nil || len(b) < bindingSize || !bytes.Equal(b[:bindingSize], binding) {
 		return cursor{}, errCursor
 	}
-	b = b[bindingSize:]
-	n, width := binary.Uvarint(b)
-	if width <= 0 || n > uint64(len(b)-width) {
-		return cursor{}, errCursor
-	}
-	b = b[width:]
-	c := cursor{after: string(b[:n]), pageToken: string(b[n:])}
-	if !printable(c.after) || !printable(c.pageToken) || c == (cursor{}) {
+	after, b, ok1 := cutID(b[bindingSize:])
+	gone, b, ok2 := cutID(b)
+	c := cursor{pageToken: string(b), after: after, gone: gone}
+	if !ok1 || !ok2 || !printable(after+gone+c.pageToken) || c == (cursor{}) {
 		return cursor{}, errCursor
 	}
 	return c, nil
+}
+
+// cutID reads an ID behind its length.
+func cutID(b []byte) (id string, rest []byte, ok bool) {
+	n, width := binary.Uvarint(b)
+	if width <= 0 || n > uint64(len(b)-width) {
+		return "", nil, false
+	}
+	b = b[width:]
+	return string(b[:n]), b[n:], true
 }
 
 func printable(s string) bool {

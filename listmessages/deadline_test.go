@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// TestDeadlineOfHandler: LIST_DEADLINE or the platform's time-out, whichever is
+// TestDeadlineOfLister: LIST_DEADLINE or the platform's time-out, whichever is
 // first, the latter less a second to end the answer in.
-func TestDeadlineOfHandler(t *testing.T) {
+func TestDeadlineOfLister(t *testing.T) {
 	start := time.Now()
-	h := &Handler{Lister: &Lister{Clock: Clock{Now: func() time.Time { return start }}}, Deadline: 20 * time.Second}
+	l := &Lister{Clock: Clock{Now: func() time.Time { return start }}, timeout: 20 * time.Second}
 	for platform, want := range map[time.Duration]time.Duration{
 		0:                  20 * time.Second, // none
 		time.Hour:          20 * time.Second,
@@ -26,7 +26,7 @@ func TestDeadlineOfHandler(t *testing.T) {
 			ctx, cancel = context.WithDeadline(ctx, start.Add(platform))
 			defer cancel()
 		}
-		if got := h.deadline(ctx).Sub(start); got != want {
+		if got := l.deadline(ctx).Sub(start); got != want {
 			t.Errorf("platform %s: %s, want %s", platform, got, want)
 		}
 	}

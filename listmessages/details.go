@@ -26,12 +26,12 @@ type details struct {
 	maxMessage int
 	yield      func(Part, error) bool
 
-	began     cursor   // where this answer begins
-	queue     []entry  // listed, not yet asked for
-	flight    []*chunk // asked for, in order
-	at        cursor   // where the list goes on after what was delivered
-	estimate  int64
-	delivered int64 // messages
+	began    cursor   // where this answer begins
+	queue    []entry  // listed, not yet asked for
+	flight   []*chunk // asked for, in order
+	at       cursor   // where the list goes on after what was delivered
+	last     string   // ID of the message delivered last
+	estimate int64
 }
 
 func newDetails(l *Lister, a *access, q Query, at cursor, budget int, yield func(Part, error) bool) *details {
@@ -175,6 +175,9 @@ func (d *details) deliver(ctx context.Context) bool {
 // and moves on past them.
 func (d *details) take(ctx context.Context, c *chunk) (messages [][]byte, stop error) {
 	for i, e := range c.entries {
+		if i == len(c.results) {
+			return messages, errResponseSize
+		}
 		message, err := d.settle(ctx, c, e, c.results[i])
 		if err != nil {
 			return messages, err
@@ -184,7 +187,6 @@ func (d *details) take(ctx context.Context, c *chunk) (messages [][]byte, stop e
 				return messages, errResponseSize
 			}
 			messages = append(messages, message)
-			d.delivered++
 		}
 		d.advance(e, message != nil)
 	}
@@ -197,9 +199,12 @@ func (d *details) settle(ctx context.Context, c *chunk, e entry, r result) (mess
 	switch {
 	case r.tooLarge:
 		return d.describe(ctx, e)
-	case f == nil:
+	case f == nil && r.message != nil:
+		d.last = e.id
 		return r.message, nil
-	case d.leaveOut(c, f, d.delivered):
+	case f == nil:
+		return nil, nil
+	case c.mayBeAtFault(f) && (c.gave() || d.gives(ctx)):
 		return stub{ID: e.id, ThreadID: e.threadID, Unavailable: true}.json(), nil
 	case c.err != nil:
 		return nil, c.err
@@ -207,14 +212,54 @@ func (d *details) settle(ctx context.Context, c *chunk, e entry, r result) (mess
 	return nil, d.access.problem(f)
 }
 
-// advance moves the place to go on at past a message. One that is gone is no
-// place: the next listing won't have it.
+// gives reports whether Gmail gives messages at the moment: one that is known
+// not to be at fault is asked for, once. Without this a message that Gmail can't
+// give would hold up the list for good, and an outage would pass for a mailbox
+// of such messages.
+func (d *details) gives(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	authorization := "Bearer " + string(d.access.current().AccessToken)
+	id := d.knownGood(ctx, authorization)
+	if id == "" {
+		return false
+	}
+	results, err := d.batch(ctx, []string{id}, authorization)
+	return err == nil && results[0].failure == nil
+}
+
+// knownGood is the ID of a message that came before: the one delivered last, in
+// this answer or the one before, or at the beginning of a later page the first
+// of the whole list. It is empty at the beginning of a list.
+func (d *details) knownGood(ctx context.Context, authorization string) string {
+	switch {
+	case d.last != "":
+		return d.last
+	case d.began.after != "":
+		return d.began.after
+	case d.began.pageToken == "":
+		return ""
+	}
+	endpoint.RecordOf(ctx).QuotaUnits.Add(listUnits)
+	answer, err := d.lister.list(ctx, d.query, cursor{}, 1, authorization)
+	if err != nil || len(answer.Messages) == 0 || isNil(answer.Messages[0]) {
+		return ""
+	}
+	return answer.Messages[0].Id
+}
+
+// advance moves the place to go on at past a message. Gmail may go on listing
+// one that is gone, or not: the place then names it beside the last that is
+// there.
 func (d *details) advance(e entry, delivered bool) {
 	switch {
+	case len(d.query.IDs) > 0: // has no places
 	case e.last && e.next.after == "":
 		d.at = e.next
 	case delivered:
 		d.at = cursor{pageToken: e.page.pageToken, after: e.id}
+	default:
+		d.at = cursor{pageToken: e.page.pageToken, after: d.at.after, gone: e.id}
 	}
 }
 

@@ -99,9 +99,6 @@ func errorReasons(ge *googleapi.Error) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return !reasonForm.MatchString(name) })
 }
 
-// maxWait bounds what Gmail's text can ask for.
-const maxWait = 24 * time.Hour
-
 // retryText is how Gmail says in words until when a user is throttled.
 var retryText = regexp.MustCompile(`Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))`)
 
@@ -113,10 +110,16 @@ func waitAsked(ge *googleapi.Error, now time.Time) time.Duration {
 	}
 	if m := retryText.FindStringSubmatch(ge.Message); m != nil {
 		if at, err := time.Parse(time.RFC3339, m[1]); err == nil {
-			return min(max(0, at.Sub(now)), maxWait)
+			return min(max(0, at.Sub(now)), tokenstore.MaxRetryAfter)
 		}
 	}
 	return 0
+}
+
+// final reports whether Gmail does not accept what was asked for, for no reason
+// that concerns the whole mailbox.
+func (f failure) final() bool {
+	return f.reason == endpoint.InvalidRequest || f.reason == endpoint.Misconfigured
 }
 
 // throttled reports whether Gmail asks to slow down.

@@ -23,14 +23,16 @@ type Lister struct {
 	Clock Clock
 	Gmail *gmail.Service
 
-	client *http.Client // what Gmail uses; for batches, which it has no method for
-	scopes []string     // asked for at sign-in
+	client  *http.Client  // what Gmail uses; for batches, which it has no method for
+	scopes  []string      // asked for at sign-in
+	timeout time.Duration // LIST_DEADLINE
 }
 
 // NewLister returns a lister that reaches Gmail by client, for all users: each
 // user's token goes on the requests, below the library. address is that of a
-// stand-in, or empty for Google's; scopes are those asked for at sign-in.
-func NewLister(store *tokenstore.Store, client *http.Client, address string, scopes []string, clock Clock) (*Lister, error) {
+// stand-in, or empty for Google's; scopes are those asked for at sign-in; timeout
+// is how long a listing may take that has no other limit.
+func NewLister(store *tokenstore.Store, client *http.Client, address string, scopes []string, timeout time.Duration, clock Clock) (*Lister, error) {
 	opts := []option.ClientOption{option.WithHTTPClient(client)}
 	if address != "" {
 		opts = append(opts, option.WithEndpoint(address))
@@ -39,13 +41,31 @@ func NewLister(store *tokenstore.Store, client *http.Client, address string, sco
 	if err != nil {
 		return nil, err
 	}
-	return &Lister{Store: store, Clock: clock, Gmail: service, client: client, scopes: scopes}, nil
+	return &Lister{Store: store, Clock: clock, Gmail: service, client: client, scopes: scopes, timeout: timeout}, nil
 }
 
-// Limits bound a listing.
+// Limits bound a listing. The zero value has those of GET listmessages.
 type Limits struct {
-	Deadline time.Time
-	Bytes    int // of all messages together
+	Deadline time.Time // zero: the lister's timeout, or shortly before that of ctx
+	Bytes    int       // of all messages together; 0: what an answer holds
+}
+
+const (
+	// margin is what is left of the platform's time-out to end an answer.
+	margin = time.Second
+	// maxAnswer is how many bytes of messages an answer holds, less than the
+	// 10 MB that the platform allows a streamed one by more than a page.
+	maxAnswer = 9_000_000
+)
+
+// deadline is when work ends that has no other limit: after the timeout, or
+// before the platform's time-out if that comes first.
+func (l *Lister) deadline(ctx context.Context) time.Time {
+	deadline := l.Clock.now().Add(l.timeout)
+	if platform, ok := ctx.Deadline(); ok && platform.Add(-margin).Before(deadline) {
+		return platform.Add(-margin)
+	}
+	return deadline
 }
 
 // A Part is what a listing delivers at once.
@@ -61,12 +81,21 @@ var (
 	errResponseSize = errors.New("listmessages: the limit of bytes is reached")
 )
 
-// List lists messages in the mailbox of a grant, within limits. Each part is
-// yielded as it arrives; none is kept. An error is yielded once, at the end, with
-// the NextPageToken at which the list goes on: what was yielded before stays
-// good.
+// List lists messages in the mailbox of a user's grant, which may be
+// [tokenstore.AnyGrant], within limits. Each part is yielded as it arrives; none
+// is kept.
+//
+// An error is yielded once, at the end, with the NextPageToken at which the list
+// goes on: what was yielded before stays good. It is an [endpoint.Problem], and
+// the errors of tokenstore can be matched in it.
 func (l *Lister) List(ctx context.Context, user, grantID string, q Query, limits Limits) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
+		if limits.Deadline.IsZero() {
+			limits.Deadline = l.deadline(ctx)
+		}
+		if limits.Bytes == 0 {
+			limits.Bytes = maxAnswer
+		}
 		ctx, cancel := context.WithTimeout(ctx, limits.Deadline.Sub(l.Clock.now()))
 		defer cancel()
 		a, at, err := l.begin(ctx, user, grantID, q, limits.Deadline)
@@ -89,12 +118,11 @@ func (l *Lister) begin(ctx context.Context, user, grantID string, q Query, deadl
 	if err != nil {
 		return nil, at, err
 	}
-	token, err := l.Store.Token(ctx, user, grantID, "")
+	a, err := l.access(ctx, user, grantID, deadline)
 	if err != nil {
-		return nil, at, endpoint.ForUser(err, user)
+		return nil, at, err
 	}
-	a := &access{lister: l, user: user, grantID: grantID, token: token, deadline: deadline}
-	if err := checkScopes(q, token.Grant.Scopes); err != nil {
+	if err := checkScopes(q, a.token.Grant.Scopes); err != nil {
 		a.wait(ctx)
 		return nil, at, err
 	}

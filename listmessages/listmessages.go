@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"example.com/gmailgrant/internal/endpoint"
 	"example.com/gmailgrant/internal/session"
@@ -16,16 +15,7 @@ import (
 type Handler struct {
 	Lister   *Lister
 	Sessions *session.Keeper
-	Deadline time.Duration // LIST_DEADLINE
 }
-
-const (
-	// margin is what is left of the platform's time-out to end an answer.
-	margin = time.Second
-	// maxAnswer is how many bytes of messages an answer holds, less than the
-	// 10 MB that the platform allows a streamed one by more than a page.
-	maxAnswer = 9_000_000
-)
 
 // Get lists the messages of the session's user.
 func (h *Handler) Get(w http.ResponseWriter, r *http.Request) error {
@@ -33,13 +23,12 @@ func (h *Handler) Get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	deadline := h.deadline(r.Context())
+	limits := Limits{Deadline: h.Lister.deadline(r.Context())} // getting a key counts too
 	s, err := h.Sessions.Of(r)
 	if err != nil {
 		return err
 	}
 	out := &stream{w: w, lines: wantsLines(r)}
-	limits := Limits{Deadline: deadline, Bytes: maxAnswer}
 	var end ending
 	moved := false // something was delivered, if only a place further on
 	for part, err := range h.Lister.List(r.Context(), s.User, s.GrantID, q, limits) {
@@ -64,16 +53,6 @@ func (h *Handler) Get(w http.ResponseWriter, r *http.Request) error {
 	}
 	_ = out.end(end) // a client that left is no failure
 	return nil
-}
-
-// deadline is when a listing ends: LIST_DEADLINE from now, or before the
-// platform's time-out if that comes first.
-func (h *Handler) deadline(ctx context.Context) time.Time {
-	deadline := h.Lister.Clock.now().Add(h.Deadline)
-	if platform, ok := ctx.Deadline(); ok && platform.Add(-margin).Before(deadline) {
-		return platform.Add(-margin)
-	}
-	return deadline
 }
 
 // stopped says why a list that was begun ends early.

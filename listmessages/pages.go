@@ -73,7 +73,7 @@ func (l *Lister) page(ctx context.Context, a *access, q Query, at cursor, left i
 	p := page{
 		at:       at,
 		next:     cursor{pageToken: answer.NextPageToken},
-		messages: rest(slices.DeleteFunc(answer.Messages, isNil), at.after),
+		messages: rest(slices.DeleteFunc(answer.Messages, isNil), at),
 		estimate: answer.ResultSizeEstimate,
 	}
 	if left > 0 && len(p.messages) > left {
@@ -96,16 +96,21 @@ func (l *Lister) failed(err error) *failure {
 // takes the page as long as it can be, so that the message to go on after is in
 // it.
 func pageSize(at cursor, left int) int64 {
-	if left == 0 || at.after != "" {
+	if left == 0 || at.midPage() {
 		return maxPage
 	}
 	return int64(min(left, maxPage))
 }
 
-// rest is what follows the message with this ID; everything if it is not there.
-func rest(messages []*gmail.Message, id string) []*gmail.Message {
-	i := slices.IndexFunc(messages, func(m *gmail.Message) bool { return m.Id == id })
-	return messages[i+1:]
+// rest is what follows a place in a page; all of it if the messages that the
+// place names are not there.
+func rest(messages []*gmail.Message, at cursor) []*gmail.Message {
+	for _, id := range []string{at.gone, at.after} {
+		if i := slices.IndexFunc(messages, func(m *gmail.Message) bool { return m.Id == id }); i >= 0 {
+			return messages[i+1:]
+		}
+	}
+	return messages
 }
 
 func (l *Lister) list(ctx context.Context, q Query, at cursor, size int64, authorization string) (*gmail.ListMessagesResponse, error) {

@@ -16,20 +16,32 @@ const (
 // A grantCache holds the grants read lately, never an absence. Its zero value
 // is ready.
 type grantCache struct {
-	mu     sync.Mutex
-	grants map[string]*Grant
+	mu       sync.Mutex
+	grants   map[string]*Grant
+	readings uint64
+}
+
+// reading numbers a reading of Firestore that begins now: what it brings is
+// newer than what is remembered of readings with lower numbers.
+func (c *grantCache) reading() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readings++
+	return c.readings
 }
 
 func (c *grantCache) get(user string, now time.Time) *Grant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	g := c.grants[user]
-	if g == nil || now.Sub(g.readAt) >= cacheFor {
+	if g == nil || g.ID == "" || now.Sub(g.readAt) >= cacheFor {
 		return nil
 	}
 	return g
 }
 
+// put remembers a grant, unless its reading began before what is remembered, or
+// forgotten, of the user.
 func (c *grantCache) put(g *Grant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -37,11 +49,11 @@ func (c *grantCache) put(g *Grant) {
 		c.grants = make(map[string]*Grant)
 	}
 	known, ok := c.grants[g.User]
-	if ok && known.readAt.After(g.readAt) {
-		return // a reading that came in late
+	if ok && known.reading > g.reading {
+		return
 	}
 	if !ok && len(c.grants) >= maxCached {
-		for user := range c.grants { // any one: all will be gone within a minute
+		for user := range c.grants { // any one: it will be read again
 			delete(c.grants, user)
 			break
 		}
@@ -49,8 +61,7 @@ func (c *grantCache) put(g *Grant) {
 	c.grants[g.User] = g
 }
 
+// drop forgets a user's grant, and what readings under way will bring of it.
 func (c *grantCache) drop(user string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.grants, user)
+	c.put(&Grant{User: user, reading: c.reading()})
 }

@@ -25,7 +25,7 @@ func (s *Store) Connect(ctx context.Context, user string, a *Authorization, prof
 			return nil, err
 		}
 		g.Profile = profile
-		g.readAt = s.now()
+		g.readAt, g.reading = s.now(), s.cache.reading()
 		err = s.write(ctx, &rec, g)
 		if err == nil {
 			s.cache.put(g)

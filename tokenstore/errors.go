@@ -3,6 +3,7 @@ package tokenstore
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -13,7 +14,7 @@ var (
 	// one than was asked for.
 	ErrNotConnected = errors.New("tokenstore: not connected")
 	// ErrRevoked: the user or an administrator ended the grant, or it died of
-	// age. It has been deleted.
+	// age. It has been deleted if Google said so of its refresh token.
 	ErrRevoked = errors.New("tokenstore: grant revoked")
 	// ErrNoRefreshToken: Google returned no refresh token and none is stored.
 	ErrNoRefreshToken = errors.New("tokenstore: no refresh token")
@@ -28,6 +29,16 @@ var (
 	// not answer as they should; trying again later may help.
 	ErrUnavailable = errors.New("tokenstore: unavailable")
 )
+
+// A MissingScopeError says that the user's grant is good, but not for all that
+// is needed: the user has to be asked for consent again.
+type MissingScopeError struct {
+	Scopes []string // needed, and not granted
+}
+
+func (e *MissingScopeError) Error() string {
+	return "tokenstore: not granted: " + strings.Join(e.Scopes, " ")
+}
 
 // callError is one of the errors above with its cause. Causes are made of
 // codes and field names, never of an upstream's text.

@@ -47,6 +47,7 @@ type Grant struct {
 	createdAt          time.Time
 	expiresAt          time.Time
 	readAt             time.Time // when Firestore held it so
+	reading            uint64    // the number of that reading
 }
 
 // ValidUserID reports whether a sub can name a document: printable ASCII
@@ -102,7 +103,10 @@ func (s *Store) read(ctx context.Context, user string) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	readAt := s.now()
+	if !ValidUserID(user) {
+		return record{}, nil // no document can have that name
+	}
+	readAt, reading := s.now(), s.cache.reading()
 	ctx, cancel := context.WithTimeout(ctx, firestoreTimeout)
 	defer cancel()
 	snapshot, err := s.ref(client, user).Get(ctx)
@@ -112,7 +116,11 @@ func (s *Store) read(ctx context.Context, user string) (record, error) {
 	if err != nil {
 		return record{}, firestoreError("read", err)
 	}
-	return s.open(ctx, user, snapshot, readAt)
+	rec, err := s.open(ctx, user, snapshot, readAt)
+	if rec.grant != nil {
+		rec.grant.reading = reading
+	}
+	return rec, err
 }
 
 func (s *Store) open(ctx context.Context, user string, snapshot *firestore.DocumentSnapshot, readAt time.Time) (record, error) {

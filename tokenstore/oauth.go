@@ -179,18 +179,18 @@ func TransportCause(err error) error {
 	return errors.New("malformed answer")
 }
 
-// maxRetryAfter bounds what an upstream can ask for.
-const maxRetryAfter = 24 * time.Hour
+// MaxRetryAfter bounds what an upstream can ask for.
+const MaxRetryAfter = 24 * time.Hour
 
 // ParseRetryAfter reads a Retry-After header, seconds or a date (RFC 9110,
 // section 10.2.3). It returns 0 for anything else.
 func ParseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+		return min(time.Duration(seconds)*time.Second, MaxRetryAfter)
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		return min(max(0, at.Sub(now)), maxRetryAfter)
+		return min(max(0, at.Sub(now)), MaxRetryAfter)
 	}
 	return 0
 }

@@ -43,8 +43,8 @@ func (t *Token) Wait(ctx context.Context) {
 // that was stored.
 func (t *Token) Refreshed() bool { return t.stored != nil }
 
-// Token returns an access token of the user's grant with this ID. It comes from
-// memory if the grant was read within the last minute, otherwise from
+// Token returns an access token of the user's grant with this ID, or of the one
+// that is stored if that is [AnyGrant]. It comes from memory if the grant was read within the last minute, otherwise from
 // Firestore, and is refreshed only when it is about to expire. Callers of one
 // user wait for one refresh. Pass as rejected the token that Gmail answered 401
 // to, if any: the one returned is another.
@@ -52,11 +52,19 @@ func (t *Token) Refreshed() bool { return t.stored != nil }
 // Its errors are [ErrNotConnected], [ErrRevoked], [ErrDomainPolicy],
 // [ErrMisconfigured] and [ErrUnavailable].
 func (s *Store) Token(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
-	client, age := s.knownClient()
-	if client != nil && age < clientRefreshEvery {
-		if g := s.cache.get(user, s.now()); g != nil && g.ID == grantID && g.ClientID == client.ID && s.fresh(g, rejected) {
-			return &Token{AccessToken: g.accessToken, Grant: g}, nil
+	g := s.remembered(user)
+	if g != nil && grantID == AnyGrant {
+		grantID = g.ID
+	}
+	if g != nil && g.ID == grantID && s.fresh(g, rejected) {
+		return &Token{AccessToken: g.accessToken, Grant: g}, nil
+	}
+	if grantID == AnyGrant {
+		g, err := s.Grant(ctx, user)
+		if err != nil {
+			return nil, err
 		}
+		grantID = g.ID
 	}
 	for range 2 {
 		t, err := s.sharedToken(ctx, user, grantID, rejected)
@@ -65,6 +73,20 @@ func (s *Store) Token(ctx context.Context, user, grantID string, rejected Secret
 		}
 	}
 	return nil, unavailable("token endpoint", errors.New("gave the rejected access token again"))
+}
+
+// remembered is the user's grant if it was read within the last minute and was
+// given to our client.
+func (s *Store) remembered(user string) *Grant {
+	client, age := s.knownClient()
+	if client == nil || age >= clientRefreshEvery {
+		return nil
+	}
+	g := s.cache.get(user, s.now())
+	if g == nil || g.ClientID != client.ID {
+		return nil
+	}
+	return g
 }
 
 // fresh reports whether the grant's access token can be handed out.

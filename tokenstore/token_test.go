@@ -798,3 +798,24 @@ func TestContractErrorsTellNothing(t *testing.T) {
 		}
 	})
 }
+
+// A disconnect while a refresh is under way: what the refresh brings is not
+// remembered, although Google did not end it.
+func TestContractDisconnectedWhileRefreshing(t *testing.T) {
+	eachFirestore(t, func(w *world) {
+		g := w.connect(w.store(), ada, "")
+		w.afterAnHour()
+		w.google.Inject(fakegoogle.Fault{Op: "revoke", Status: http.StatusServiceUnavailable})
+		var s *tokenstore.Store
+		s = w.store(onRefresh(once(func() {
+			if found, _, err := s.Disconnect(context.Background(), ada.Sub, g.ID); !found || err != nil {
+				w.t.Errorf("Disconnect: %t, %v", found, err)
+			}
+		})))
+		w.mustToken(s, ada.Sub, g.ID, "") // asked for before the disconnect
+		w.wantNoGrant(s, ada.Sub, g.ID)
+		if d := w.document(ada.Sub); d != nil {
+			w.t.Errorf("stored again: %v", d)
+		}
+	})
+}

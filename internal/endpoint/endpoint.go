@@ -152,10 +152,10 @@ var errClientLeft = errors.New("the client left")
 
 func (e *Endpoint) fail(w *statusWriter, r *http.Request, rec *Record, p *Problem) {
 	if r.Context().Err() == context.Canceled {
-		rec.Err = errClientLeft
-		return
+		rec.Err = errClientLeft // or it has said all it wants to say, and listens still
+	} else {
+		rec.Failed(p)
 	}
-	rec.Failed(p)
 	if w.status != 0 {
 		return // too late to say anything
 	}

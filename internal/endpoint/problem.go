@@ -148,6 +148,9 @@ func AsProblem(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
+	if e, ok := errors.AsType[*tokenstore.MissingScopeError](err); ok {
+		return &Problem{Reason: MissingScope, MissingScopes: e.Scopes, Err: err}
+	}
 	for _, m := range stored {
 		if errors.Is(err, m.err) {
 			return &Problem{Reason: m.reason, Err: err, RetryAfter: tokenstore.RetryAfter(err)}

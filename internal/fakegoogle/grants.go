@@ -7,7 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -256,6 +258,17 @@ func (s *Server) RevokeAccess(sub string) { s.grants.revoke(sub) }
 
 // ExpireAccessTokens ends the user's access tokens; refresh tokens live on.
 func (s *Server) ExpireAccessTokens(sub string) { s.grants.expireAccess(sub) }
+
+// UserOf returns whose access or refresh token a request carries, for the Match
+// of a [Fault]: the sub, or empty if Google does not accept the token.
+func (s *Server) UserOf(r *http.Request) string {
+	value := r.PostForm.Get("refresh_token")
+	if value == "" {
+		_, value, _ = strings.Cut(r.Header.Get("Authorization"), " ")
+	}
+	sub, _ := s.grants.ownerOf(value)
+	return sub
+}
 
 // randomString returns n random characters of base64url.
 func randomString(n int) string {

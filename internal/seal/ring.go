@@ -109,7 +109,8 @@ func (r *Ring) newestKey(ctx context.Context, p Purpose) (int64, cipher.AEAD, er
 
 // keyFor returns the key of a version that a caller named. What a caller can
 // make the ring fetch is bounded: above the newest version one look at the
-// latest every ten seconds, below it one fetch a version and minute.
+// latest every ten seconds, below it one fetch a version, whose refusal is
+// remembered for a minute.
 func (r *Ring) keyFor(ctx context.Context, p Purpose, version int64) (key cipher.AEAD, newest int64, err error) {
 	if err := r.load(ctx); err != nil {
 		return nil, 0, err
@@ -134,11 +135,11 @@ func (r *Ring) keyFor(ctx context.Context, p Purpose, version int64) (key cipher
 	return keys[p], r.newest, nil
 }
 
-// above reports whether version is newer than any known.
+// above reports whether version is unknown and newer than the newest.
 func (r *Ring) above(version int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return version > r.newest
+	return version > r.newest && r.keys[version] == nil
 }
 
 // takeLook looks at the latest version if that is due, and otherwise repeats
