@@ -1,8 +1,10 @@
 package gmailgrant
 
 import (
+	"bytes"
 	"context"
 	"net/http"
+	"os"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -68,5 +70,41 @@ func TestClientLeft(t *testing.T) {
 	}
 	if line := w.lastLine(t); line["upstream_status"] != nil || line["error"] != "the client left" || line["severity"] != "INFO" {
 		t.Errorf("%v", line)
+	}
+}
+
+// TestOperatingGuide tells of every reason and every field of the log.
+func TestOperatingGuide(t *testing.T) {
+	guide, err := os.ReadFile("deploy/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(name string) bool { return bytes.Contains(guide, []byte("`"+name+"`")) }
+	d, err := described()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range d.Components.Schemas["Reason"].(map[string]any)["enum"].([]any) {
+		if !told(reason.(string)) {
+			t.Errorf("nothing about the reason %s", reason)
+		}
+	}
+	w, b := signedIn(t, ben)
+	defer w.google.Inject(fakegoogle.Fault{Op: "gmail.batch.part", Status: 429, After: 26})()
+	b.get("format=minimal&maxResults=30").wantStatus(t, http.StatusOK)
+	b.get("x=1").wantStatus(t, http.StatusBadRequest)
+	fields := make(map[string]bool)
+	for _, line := range w.logLines(t) {
+		for name := range line {
+			fields[name] = true
+		}
+	}
+	if !fields["incomplete"] || !fields["reason"] {
+		t.Errorf("fields %v", fields)
+	}
+	for name := range fields {
+		if name != "time" && !told(name) {
+			t.Errorf("nothing about the field %s", name)
+		}
 	}
 }
