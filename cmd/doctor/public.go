@@ -151,11 +151,19 @@ func (d *doctor) trouble(function string, r *reply, err error) string {
 	}
 	switch {
 	case r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden:
-		return fmt.Sprintf("is not public, so that Google refuses even a preflight: gcloud run services add-iam-policy-binding %s --member=allUsers --role=roles/run.invoker --region=%s --project=%s", function, d.region, d.project)
+		return "is not public, so that Google refuses even a preflight: " + d.publish(function)
 	case r.StatusCode >= 300 && r.StatusCode < 400:
 		return fmt.Sprintf("%s is redirected to %s: correct BASE_URL, or what is in front of the functions", address, r.Header.Get("Location"))
 	}
 	return fmt.Sprintf("%s answers %d, and the answer is not ours: does BASE_URL lead to the functions?", address, r.StatusCode)
+}
+
+// publish is how to let everybody call a function, which checks callers itself.
+func (d *doctor) publish(function string) string {
+	if d.region == "" {
+		return "let allUsers invoke it (roles/run.invoker)"
+	}
+	return fmt.Sprintf("gcloud run services add-iam-policy-binding %s --member=allUsers --role=roles/run.invoker --region=%s --project=%s", function, d.region, d.project)
 }
 
 // checkHeaders: what is in front of the functions must not change them.
