@@ -66,17 +66,17 @@ type world struct {
 // newWorld starts a deployment of n instances. Settings override the usual ones.
 func newWorld(t testing.TB, n int, settings map[string]string) *world {
 	t.Helper()
-	return newWorldOf(t, people, n, settings)
+	return newWorldOf(t, fakegoogle.Options{Accounts: people}, n, settings)
 }
 
-// newWorldOf is a world of other people.
-func newWorldOf(t testing.TB, accounts []fakegoogle.Account, n int, settings map[string]string) *world {
+// newWorldOf is a world with another Google.
+func newWorldOf(t testing.TB, options fakegoogle.Options, n int, settings map[string]string) *world {
 	t.Helper()
-	w := &world{t: t, clock: &testClock{now: epoch}, logs: &logBuffer{}, heard: &hearing{}, people: accounts, only: -1}
+	w := &world{t: t, clock: &testClock{now: epoch}, logs: &logBuffer{}, heard: &hearing{}, people: options.Accounts, only: -1}
 	server := httptest.NewUnstartedServer(w)
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	w.base = "http://localhost:" + port
-	w.google = startGoogle(t, w.base, w.clock.Now, accounts)
+	w.google = startGoogle(t, w.base, w.clock.Now, options)
 	w.env = environ(w.base, w.google)
 	maps.Copy(w.env, settings)
 	for range n {
@@ -94,9 +94,11 @@ func newWorldOf(t testing.TB, accounts []fakegoogle.Account, n int, settings map
 }
 
 // startGoogle starts the stand-in with the two secrets of a deployment.
-func startGoogle(t testing.TB, base string, now func() time.Time, accounts []fakegoogle.Account) *fakegoogle.Server {
+func startGoogle(t testing.TB, base string, now func() time.Time, options fakegoogle.Options) *fakegoogle.Server {
 	t.Helper()
-	google, err := fakegoogle.Start(fakegoogle.Options{Now: now, Accounts: accounts, RedirectURIs: []string{base + "/callback", "postmessage"}})
+	options.Now = now
+	options.RedirectURIs = []string{base + "/callback", "postmessage"}
+	google, err := fakegoogle.Start(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +255,9 @@ func (w *world) documents() map[string]map[string]any {
 	if w.db == nil {
 		return w.google.Documents()
 	}
-	snapshots, err := w.db.Collection("grants").Documents(context.Background()).GetAll()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	snapshots, err := w.db.Collection("grants").Documents(ctx).GetAll()
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -267,18 +271,30 @@ func (w *world) documents() map[string]map[string]any {
 // epoch is when every test begins.
 var epoch = time.Date(2026, time.November, 21, 9, 0, 0, 0, time.UTC)
 
-// A testClock stands still until the test moves it. Sleeping moves it too.
+// A testClock stands still until the test moves it, or makes it run. Sleeping
+// moves it too.
 type testClock struct {
 	onSleep func() // called before sleeping; nil: nothing
 
-	mu  sync.Mutex
-	now time.Time
+	mu      sync.Mutex
+	now     time.Time
+	running time.Time // since when it runs; zero: it stands still
 }
 
 func (c *testClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now
+	if c.running.IsZero() {
+		return c.now
+	}
+	return c.now.Add(time.Since(c.running))
+}
+
+// run makes the clock run.
+func (c *testClock) run() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = time.Now()
 }
 
 func (c *testClock) Advance(d time.Duration) {

@@ -19,6 +19,7 @@ import (
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
 
 	"example.com/gmailgrant/internal/endpoint"
+	"example.com/gmailgrant/internal/fakegoogle"
 	"example.com/gmailgrant/internal/site"
 )
 
@@ -134,7 +135,7 @@ func TestProcesses(t *testing.T) {
 	server := httptest.NewUnstartedServer(f)
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	base := "http://localhost:" + port
-	google := startGoogle(t, base, time.Now, people)
+	google := startGoogle(t, base, time.Now, fakegoogle.Options{Accounts: people})
 	logs, heard := &logBuffer{}, &hearing{}
 	for _, name := range site.Functions {
 		for range 2 {

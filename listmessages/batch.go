@@ -149,7 +149,7 @@ func (d *details) readBatch(resp *http.Response, ids []string) []result {
 }
 
 // errCut says that a batch answer broke off.
-var errCut = errors.New("Gmail's batch answer is cut")
+var errCut = errors.New("the batch answer is cut")
 
 // leftOut marks the messages of which an answer says nothing although it is
 // whole.

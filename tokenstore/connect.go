@@ -7,14 +7,14 @@ import (
 
 // Connect stores what an authorization brought and returns the user's grant.
 //
-// With a refresh token it becomes the stored one. A grant that is stored
-// already keeps its ID only if its own refresh token, tried once, still works:
-// otherwise a session stolen before a revocation would revive. Without a refresh
-// token the stored grant is kept, and its access token and profile are updated;
-// if none is stored the error is [ErrNoRefreshToken]. Other errors are
-// [ErrMisconfigured] and [ErrUnavailable].
+// A refresh token that is stored already is tried once: what it was good for
+// counts only if it still is, or a session stolen before a revocation would
+// revive. If it works, the grant keeps its ID, with the new refresh token if one
+// came; otherwise the grant gets a new ID, and without a new refresh token the
+// error is [ErrNoRefreshToken]. Other errors are [ErrMisconfigured],
+// [ErrDomainPolicy] and [ErrUnavailable].
 func (s *Store) Connect(ctx context.Context, user string, a *Authorization, profile Profile) (*Grant, error) {
-	tried := make(map[Secret]bool) // refresh tokens tried, and whether they work
+	tried := make(map[Secret]*Authorization) // by refresh token, what it brought; nil: it is dead
 	for n := range maxAttempts {
 		rec, err := s.read(ctx, user)
 		if err != nil {
@@ -40,34 +40,54 @@ func (s *Store) Connect(ctx context.Context, user string, a *Authorization, prof
 }
 
 // connected decides what is to be stored.
-func (s *Store) connected(ctx context.Context, user string, rec *record, a *Authorization, tried map[Secret]bool) (*Grant, error) {
-	stored := rec.grant
-	if stored != nil && stored.ClientID != a.ClientID {
-		stored = nil
+func (s *Store) connected(ctx context.Context, user string, rec *record, a *Authorization, tried map[Secret]*Authorization) (*Grant, error) {
+	stored, refreshed, err := s.alive(ctx, rec.grant, a.ClientID, tried)
+	if err != nil && a.RefreshToken == "" {
+		return nil, err
 	}
 	if stored == nil && a.RefreshToken == "" {
 		return nil, ErrNoRefreshToken
 	}
 	g := &Grant{User: user, ID: newGrantID(), ClientID: a.ClientID, createdAt: s.now()}
-	if stored != nil && (a.RefreshToken == "" || s.works(ctx, stored, tried)) {
+	if stored != nil {
 		*g = *stored
+		s.renew(g, refreshed)
 	}
 	s.renew(g, a)
 	return g, nil
 }
 
-// works tries a stored refresh token, once.
-func (s *Store) works(ctx context.Context, stored *Grant, tried map[Secret]bool) bool {
-	if ok, done := tried[stored.refreshToken]; done {
-		return ok
+// alive returns the stored grant if it was given to this client and its refresh
+// token works, with what that brought. It is tried once.
+func (s *Store) alive(ctx context.Context, stored *Grant, clientID string, tried map[Secret]*Authorization) (*Grant, *Authorization, error) {
+	if stored == nil || stored.ClientID != clientID {
+		return nil, nil, nil
 	}
+	refreshed, done := tried[stored.refreshToken]
+	if !done {
+		var err error
+		if refreshed, err = s.tryRefresh(ctx, stored); err != nil {
+			return nil, nil, err
+		}
+		tried[stored.refreshToken] = refreshed
+	}
+	if refreshed == nil {
+		return nil, nil, nil
+	}
+	return stored, refreshed, nil
+}
+
+// tryRefresh returns nil if Google does not accept the refresh token.
+func (s *Store) tryRefresh(ctx context.Context, stored *Grant) (*Authorization, error) {
 	client, err := s.Client(ctx)
 	if err != nil || client.ID != stored.ClientID {
-		return false
+		return nil, err
 	}
-	_, err = s.refresh(ctx, client, stored.refreshToken)
-	tried[stored.refreshToken] = err == nil
-	return err == nil
+	refreshed, err := s.refresh(ctx, client, stored.refreshToken)
+	if errors.Is(err, errRefreshRefused) {
+		return nil, nil
+	}
+	return refreshed, err
 }
 
 // Disconnect revokes the user's grant with this ID at Google and deletes it,

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
@@ -193,8 +194,15 @@ func (s *Store) firestoreClient(ctx context.Context) (*firestore.Client, error) 
 	})
 }
 
+// reconnect is how long to wait between attempts to connect. gRPC's own goes up
+// to two minutes, for which every request would fail after an outage is over.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
+	MinConnectTimeout: 5 * time.Second,
+}
+
 func (s *Store) clientOptions(emulator string) []option.ClientOption {
-	var opts []option.ClientOption
+	opts := []option.ClientOption{option.WithGRPCDialOption(grpc.WithConnectParams(reconnect))}
 	for _, d := range s.cfg.DialOptions {
 		opts = append(opts, option.WithGRPCDialOption(d))
 	}

@@ -599,7 +599,7 @@ func TestContractConnectTriesATokenOnce(t *testing.T) {
 func TestContractConnectWithoutRefreshToken(t *testing.T) {
 	eachFirestore(t, func(w *world) {
 		s := w.store()
-		first := w.madeUp(s)
+		first := w.authorize(s, ada, "")
 		g := w.mustConnect(s, ada.Sub, first)
 		created := w.document(ada.Sub)["created_at"].(time.Time)
 		w.advance(time.Minute)
@@ -620,6 +620,48 @@ func TestContractConnectWithoutRefreshToken(t *testing.T) {
 		}
 		w.advance(2 * time.Hour)
 		w.wantRefreshWith(ada.Sub, g.ID, string(first.RefreshToken))
+	})
+}
+
+// A stored refresh token that is dead counts as none, and a sign-in that brings
+// none of its own does not revive its sessions.
+func TestContractConnectWithoutRefreshTokenToADeadGrant(t *testing.T) {
+	eachFirestore(t, func(w *world) {
+		s := w.store()
+		g := w.connect(s, ada, "")
+		w.google.RevokeAccess(ada.Sub)
+		a := w.authorize(s, ada, "")
+		a.RefreshToken = "" // as if consent had been given to another sign-in, just before
+		if _, err := s.Connect(w.t.Context(), ada.Sub, a, tokenstore.Profile{}); !errors.Is(err, tokenstore.ErrNoRefreshToken) {
+			w.t.Errorf("Connect: %v", err)
+		}
+		if again := w.connect(s, ada, "consent"); again.ID == g.ID {
+			w.t.Error("the ID of the dead grant was kept")
+		}
+	})
+}
+
+// While it can't be said whether the stored refresh token works, nothing is
+// changed. A successor that trying it brings is kept.
+func TestContractConnectWithoutRefreshTokenTries(t *testing.T) {
+	eachFirestore(t, func(w *world) {
+		s := w.store()
+		g := w.connect(s, ada, "")
+		before := w.document(ada.Sub)
+		remove := w.google.Inject(fakegoogle.Fault{Op: "token.refresh", Status: http.StatusServiceUnavailable})
+		a := w.authorize(s, ada, "")
+		a.RefreshToken = ""
+		if _, err := s.Connect(w.t.Context(), ada.Sub, a, tokenstore.Profile{}); !errors.Is(err, tokenstore.ErrUnavailable) {
+			w.t.Errorf("while it can't be tried: %v", err)
+		}
+		remove()
+		if after := w.document(ada.Sub); after["sealed"] != before["sealed"] {
+			w.t.Error("the grant was changed")
+		}
+		w.google.Inject(fakegoogle.Fault{Op: "token.refresh", Times: 1, Status: http.StatusOK, Body: rotated})
+		w.mustConnect(s, ada.Sub, a)
+		w.afterAnHour()
+		w.wantRefreshWith(ada.Sub, g.ID, "1//0rotated-refresh-token")
 	})
 }
 
