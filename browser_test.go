@@ -84,7 +84,23 @@ func (b *browser) try(req *http.Request) (*answer, error) {
 	if strings.HasPrefix(req.URL.String(), b.base) {
 		b.heard.hear(a)
 	}
+	b.checkDescribed(a)
 	return a, nil
+}
+
+// checkDescribed holds an answer of the functions against openapi.yaml.
+func (b *browser) checkDescribed(a *answer) {
+	b.t.Helper()
+	if _, measuring := b.t.(*testing.B); measuring || strings.HasPrefix(a.Request.URL.String(), b.google) {
+		return
+	}
+	d, err := described()
+	if err == nil {
+		err = d.check(a)
+	}
+	if err != nil {
+		b.t.Errorf("%s %.300s answered %d, not as openapi.yaml says: %v\n%.500s", a.Request.Method, a.Request.URL, a.StatusCode, err, a.body)
+	}
 }
 
 func (b *browser) do(req *http.Request) *answer {

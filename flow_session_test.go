@@ -80,68 +80,6 @@ func TestSessionBelongsToOrigin(t *testing.T) {
 	w.wantCalls(t, calls{})
 }
 
-// TestWhereCookieCounts: an image on a sibling domain must not burn the quota.
-func TestWhereCookieCounts(t *testing.T) {
-	w := newWorld(t, 1, nil)
-	b := w.newBrowser(t)
-	b.signIn(choice{account: ben.Sub})
-	tests := []struct {
-		name, site, origin string
-		allowed            bool
-	}{
-		{"page of the functions' origin", "same-origin", "", true},
-		{"typed in", "none", "", true},
-		{"no browser", "", "", true},
-		{"old browser, allowed origin", "", frontEnd, true},
-		{"sibling's script, allowed", "same-site", frontEnd, true},
-		{"sibling's image", "same-site", "", false},
-		{"foreign image", "cross-site", "", false},
-		{"unknown value", "elsewhere", "", false},
-		{"foreign script", "cross-site", stranger, false},
-		{"sandboxed script", "cross-site", "null", false},
-		{"old browser, foreign origin", "", stranger, false},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			for _, address := range []string{"/listmessages", "/callback"} {
-				header := http.Header{}
-				if tt.site != "" {
-					header.Set("Sec-Fetch-Site", tt.site)
-				}
-				if tt.origin != "" {
-					header.Set("Origin", tt.origin)
-				}
-				w.google.ResetCalls()
-				a := b.send(http.MethodGet, address, header)
-				if tt.allowed {
-					a.wantStatus(t, http.StatusOK)
-					continue
-				}
-				a.wantProblem(t, endpoint.OriginNotAllowed)
-				w.wantCalls(t, calls{})
-			}
-		})
-	}
-}
-
-// TestForgedDelete: another site must neither sign out nor disconnect.
-func TestForgedDelete(t *testing.T) {
-	w := newWorld(t, 1, nil)
-	b := w.newBrowser(t)
-	b.signIn(choice{account: ben.Sub})
-	for _, header := range []http.Header{
-		{"Sec-Fetch-Site": {"cross-site"}},
-		{"Sec-Fetch-Site": {"same-site"}},
-		{"Sec-Fetch-Site": {"cross-site"}, "Origin": {stranger}},
-		{"Origin": {"null"}},
-	} {
-		for _, address := range []string{"/callback", "/callback?grant=revoke"} {
-			b.send(http.MethodDelete, address, header).wantProblem(t, endpoint.OriginNotAllowed)
-		}
-	}
-	b.fetch(http.MethodGet, "/listmessages").wantStatus(t, http.StatusOK)
-}
-
 // TestUsersAreNotMixed: everybody at once, over several instances, each in a
 // browser of their own. It is for the race detector too.
 func TestUsersAreNotMixed(t *testing.T) {

@@ -19,6 +19,7 @@
 //	internal/seal/      encryption of all that others keep for us
 //	internal/fakegoogle/  the stand-in for Google, for tests and cmd/local
 //	cmd/local/          everything on one machine, with a page to click through
+//	cmd/doctor/         what is wrong with a deployment, and what to do about it
 package gmailgrant
 
 import (

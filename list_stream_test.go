@@ -523,7 +523,7 @@ func TestPlatformDeadline(t *testing.T) {
 			all := in.ids(1500)
 			remove := w.google.Inject(fakegoogle.Fault{Op: "gmail.list", After: 2, Hold: func(r *http.Request) { <-r.Context().Done() }})
 			address := startProcess(t, "listmessages", w.env, w.logs)
-			a := in.do(in.request(http.MethodGet, address.String()+"/?"+everything, "", http.Header{"Cookie": {"gmailgrant=" + in.cookie()}}))
+			a := in.do(in.request(http.MethodGet, address.String()+"/listmessages?"+everything, "", http.Header{"Cookie": {"gmailgrant=" + in.cookie()}}))
 			remove()
 			wantEnd(t, a, "deadline")
 			if got := len(a.delivered(t)); got != 1000 {

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, funcframework.StartHostPort("127.0.0.1", port))
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(runAll(m))
 }
 
 // startProcess runs one function in a process of its own, and returns its
@@ -178,7 +178,7 @@ func TestBrokenSettings(t *testing.T) {
 	address := startProcess(t, "callback", map[string]string{
 		"SCOPES": "openid", "SESSION_TTL": "soon", "CLIENT_SECRET_NAME": secret, "ALLOWED_ORIGINS": "https://app.example.com/, *", "BASE_URL": "https://api.example.com",
 	}, logs)
-	b := newBrowser(t, address.String(), "http://google.invalid", &hearing{})
+	b := newBrowser(t, address.String()+"/callback", "http://google.invalid", &hearing{})
 	for range 3 {
 		a := b.fetch(http.MethodGet, "/")
 		a.wantProblem(t, endpoint.Misconfigured)

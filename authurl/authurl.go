@@ -38,14 +38,20 @@ func (h *Handler) Get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	var fresh *session.Browser // to be given to the browser
 	if !flow.HandOff() {
-		if err := h.bind(w, r, &flow); err != nil {
+		if fresh, err = h.bind(r, &flow); err != nil {
 			return err
 		}
 	}
 	address, err := h.Authorizer.URL(r.Context(), flow, hints)
 	if err != nil {
 		return err
+	}
+	if fresh != nil {
+		if err := h.Sessions.SetCookie(r.Context(), w, *fresh); err != nil {
+			return err
+		}
 	}
 	if endpoint.Navigation(r) {
 		endpoint.Redirect(w, http.StatusFound, address)
@@ -124,17 +130,18 @@ func (h *Handler) returnTo(query url.Values, handOff bool) (string, error) {
 	return returnTo, nil
 }
 
-// bind ties a flow of the cookie way to the browser that begins it. A link on
-// another site must not begin one: it could swap the account under the user.
-func (h *Handler) bind(w http.ResponseWriter, r *http.Request, flow *Flow) error {
+// bind ties a flow of the cookie way to the browser that begins it, and returns
+// what that has to be given, unless it had a valid cookie. A link on another site
+// must not begin a flow: it could swap the account under the user.
+func (h *Handler) bind(r *http.Request, flow *Flow) (fresh *session.Browser, err error) {
 	if endpoint.Navigation(r) && r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-		return &endpoint.Problem{Reason: endpoint.OriginNotAllowed, Detail: "A sign-in can't be started from another site; start it from the app."}
+		return nil, &endpoint.Problem{Reason: endpoint.OriginNotAllowed, Detail: "A sign-in can't be started from another site; start it from the app."}
 	}
 	browser, err := h.Sessions.Browser(r)
 	if errors.Is(err, session.ErrNoBrowser) {
-		browser = session.NewBrowser()
-		err = h.Sessions.SetCookie(r.Context(), w, browser)
+		browser, err = session.NewBrowser(), nil
+		fresh = &browser
 	}
 	flow.Browser = browser.ID
-	return err
+	return fresh, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 
 	"example.com/gmailgrant/internal/endpoint"
@@ -156,6 +157,9 @@ func (d *details) tryBatch(ctx context.Context, c *chunk, turn []int, authorizat
 	for k, i := range turn {
 		c.results[i] = results[k]
 		f := results[k].failure
+		if f != nil && f.part && f.status != 0 { // which the transport can't see
+			endpoint.RecordOf(ctx).UpstreamFailed(strconv.Itoa(f.status))
+		}
 		if f == nil || f.part && f.final() {
 			continue // asking again won't change it
 		}

@@ -23,6 +23,7 @@ type failure struct {
 	progress     bool          // a part of the call succeeded
 	exhausted    bool          // it was tried as often as may be
 	part         bool          // of one message in a batch that Gmail answered
+	status       int           // of Gmail's answer; 0: there was none
 	retryAfter   time.Duration // as Gmail asked; 0: it did not
 	cause        error         // for the log: codes, never Gmail's text or the URL
 }
@@ -50,6 +51,7 @@ func classify(err error, now time.Time) failure {
 	}
 	names := errorReasons(ge)
 	f := meaning(ge.Code, names)
+	f.status = ge.Code
 	f.retryAfter = waitAsked(ge, now)
 	f.cause = fmt.Errorf("answer %d of Gmail, %s", ge.Code, strings.Join(names, ","))
 	return f

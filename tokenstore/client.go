@@ -23,6 +23,7 @@ type Client struct {
 	revokeURL    string
 	issuer       string   // iss of ID tokens
 	RedirectURIs []string // as registered when the JSON was downloaded
+	Origins      []string // JavaScript origins, the same
 }
 
 // AuthURL is the authorization endpoint, without a query.
@@ -63,6 +64,7 @@ func ParseClient(data []byte) (*Client, error) {
 			AuthURI      string   `json:"auth_uri"`
 			TokenURI     string   `json:"token_uri"`
 			RedirectURIs []string `json:"redirect_uris"`
+			Origins      []string `json:"javascript_origins"`
 		} `json:"web"`
 		Installed json.RawMessage `json:"installed"`
 	}
@@ -86,7 +88,7 @@ func ParseClient(data []byte) (*Client, error) {
 			return nil, fmt.Errorf("the client secret has no %s", m.name)
 		}
 	}
-	c := &Client{ID: web.ClientID, secret: Secret(web.ClientSecret), RedirectURIs: web.RedirectURIs}
+	c := &Client{ID: web.ClientID, secret: Secret(web.ClientSecret), RedirectURIs: web.RedirectURIs, Origins: web.Origins}
 	if err := c.setEndpoints(web.AuthURI, web.TokenURI); err != nil {
 		return nil, err
 	}

@@ -9,11 +9,14 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // A Record collects what the log line of one request says. Handlers fill in the
@@ -27,7 +30,17 @@ type Record struct {
 
 	UpstreamCalls atomic.Int64 // calls that left the process
 	QuotaUnits    atomic.Int64 // of the Gmail API
+
+	upstreamStatus atomic.Pointer[string]
 }
+
+// UpstreamFailed notes how an upstream answered: its HTTP status, or the name of
+// its gRPC code. Of several failures the last one counts, even if trying again
+// helped.
+func (rec *Record) UpstreamFailed(status string) { rec.upstreamStatus.Store(&status) }
+
+// noAnswer is the status of an upstream that gave none.
+const noAnswer = "no answer"
 
 // Failed notes why a request failed.
 func (rec *Record) Failed(p *Problem) {
@@ -56,7 +69,8 @@ func RecordOf(ctx context.Context) *Record {
 	return new(Record)
 }
 
-// CountingTransport counts each request it passes on as an upstream call.
+// CountingTransport counts each request it passes on as an upstream call, and
+// notes how those failed that did.
 func CountingTransport(next http.RoundTripper) http.RoundTripper {
 	return countingTransport{next}
 }
@@ -64,20 +78,58 @@ func CountingTransport(next http.RoundTripper) http.RoundTripper {
 type countingTransport struct{ next http.RoundTripper }
 
 func (t countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	RecordOf(r.Context()).UpstreamCalls.Add(1)
-	return t.next.RoundTrip(r)
+	rec := RecordOf(r.Context())
+	rec.UpstreamCalls.Add(1)
+	resp, err := t.next.RoundTrip(r)
+	switch {
+	case err != nil && r.Context().Err() != context.Canceled: // by us or the client
+		rec.UpstreamFailed(noAnswer)
+	case err == nil && resp.StatusCode >= 400:
+		rec.UpstreamFailed(strconv.Itoa(resp.StatusCode))
+	}
+	return resp, err
 }
 
-// CountUnary counts a gRPC call as an upstream call.
+// CountUnary counts a gRPC call as an upstream call, and notes how it failed if
+// it did.
 func CountUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	RecordOf(ctx).UpstreamCalls.Add(1)
-	return invoke(ctx, method, req, reply, cc, opts...)
+	rec := RecordOf(ctx)
+	rec.UpstreamCalls.Add(1)
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	rec.noteCode(err)
+	return err
 }
 
-// CountStream counts a streaming gRPC call as an upstream call.
+// CountStream does the same for a streaming gRPC call.
 func CountStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	RecordOf(ctx).UpstreamCalls.Add(1)
-	return streamer(ctx, desc, cc, method, opts...)
+	rec := RecordOf(ctx)
+	rec.UpstreamCalls.Add(1)
+	stream, err := streamer(ctx, desc, cc, method, opts...)
+	rec.noteCode(err)
+	if err != nil {
+		return nil, err
+	}
+	return countedStream{stream, rec}, nil
+}
+
+// A countedStream learns of a failure when it is read.
+type countedStream struct {
+	grpc.ClientStream
+	rec *Record
+}
+
+func (s countedStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err != io.EOF {
+		s.rec.noteCode(err)
+	}
+	return err
+}
+
+func (rec *Record) noteCode(err error) {
+	if code := status.Code(err); code != codes.OK && code != codes.Canceled {
+		rec.UpstreamFailed(code.String())
+	}
 }
 
 // NewLogger returns a logger of JSON lines with the names that Cloud Logging
@@ -105,11 +157,11 @@ func severity(l slog.Level) string {
 	return l.String()
 }
 
-func (e *Endpoint) logLine(r *http.Request, rec *Record, status int, took time.Duration) {
+func (e *Endpoint) logLine(r *http.Request, rec *Record, answered int, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("function", e.Name),
 		slog.String("method", r.Method),
-		slog.Int("status", status),
+		slog.Int("status", answered),
 		slog.String("request_id", rec.RequestID),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 		slog.Int64("upstream_calls", rec.UpstreamCalls.Load()),
@@ -125,6 +177,9 @@ func (e *Endpoint) logLine(r *http.Request, rec *Record, status int, took time.D
 	if units := rec.QuotaUnits.Load(); units > 0 {
 		attrs = append(attrs, slog.Int64("quota_units", units))
 	}
+	if status := rec.upstreamStatus.Load(); status != nil {
+		add("upstream_status", *status)
+	}
 	if rec.Err != nil {
 		add("error", rec.Err.Error())
 	}
@@ -134,7 +189,7 @@ func (e *Endpoint) logLine(r *http.Request, rec *Record, status int, took time.D
 	if trace := funcframework.TraceIDFromContext(r.Context()); trace != "" && e.project() != "" {
 		add("logging.googleapis.com/trace", "projects/"+e.project()+"/traces/"+trace)
 	}
-	e.Log.LogAttrs(r.Context(), levelOf(rec.Reason), e.Name, attrs...)
+	e.Log.LogAttrs(r.Context(), rec.level(), e.Name, attrs...)
 }
 
 func (e *Endpoint) project() string {
@@ -144,11 +199,15 @@ func (e *Endpoint) project() string {
 	return e.Project()
 }
 
-func levelOf(reason Reason) slog.Level {
-	switch reason {
+// level is that of what the request ended with, or its list.
+func (rec *Record) level() slog.Level {
+	switch rec.Reason {
 	case Internal, Misconfigured, GmailDisabled:
 		return slog.LevelError
 	case UpstreamUnavailable, RateLimited, NoUserID:
+		return slog.LevelWarn
+	}
+	if rec.Incomplete == string(UpstreamUnavailable) || rec.Incomplete == string(RateLimited) {
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo
