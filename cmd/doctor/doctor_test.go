@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"regexp"
@@ -72,6 +73,19 @@ func (p *place) clientJSON(changed map[string]any) []byte {
 		p.t.Fatal(err)
 	}
 	return b
+}
+
+// answersItself is something in front of a function that never asks it.
+func answersItself(path, body string) func(*place) {
+	return func(p *place) {
+		p.itself = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != path {
+				return false
+			}
+			_, _ = io.WriteString(w, body)
+			return true
+		}
+	}
 }
 
 // TestEveryFault: everything that can be wrong, made wrong once, is named, and
@@ -195,10 +209,12 @@ func TestEveryFault(t *testing.T) {
 				return true
 			}
 		}, [][2]string{{"FAIL  callback", "https://www.example.com/callback"}}},
+		{"somebody else answers", answersItself("/authurl", "<html>"), [][2]string{{"FAIL  authurl", "not ours"}}},
+		{"somebody else answers in JSON", answersItself("/authurl", `{"authorization_url": "http://[::1"}`), [][2]string{{"FAIL  authurl", "not ours"}}},
 		{"answers may be kept", answers(func(h http.Header) { h.Set("Cache-Control", "public, max-age=60") }), [][2]string{{"FAIL  headers", "max-age=60"}}},
 		{"CORS headers taken away", answers(func(h http.Header) { h.Del("Access-Control-Allow-Origin") }), [][2]string{{"FAIL  CORS", sibling}, {"FAIL  CORS", foreign}}},
 		{"CORS headers for all", answers(func(h http.Header) { h.Set("Access-Control-Allow-Origin", "*") }), [][2]string{{"FAIL  CORS", sibling}, {"FAIL  CORS", foreign}, {"FAIL  CORS", "any origin"}}},
-		{"cookie taken away", answers(func(h http.Header) { h.Del("Set-Cookie") }), [][2]string{{"FAIL  cookie", "0 cookies"}}},
+		{"cookie taken away", answers(func(h http.Header) { h.Del("Set-Cookie") }), [][2]string{{"FAIL  cookie", "but 0"}}},
 		{"cookie changed", answers(func(h http.Header) {
 			h.Set("Set-Cookie", strings.ReplaceAll(h.Get("Set-Cookie"), "SameSite=Lax", "SameSite=None"))
 		}), [][2]string{{"FAIL  cookie", "SameSite=Lax"}}},

@@ -101,15 +101,14 @@ func (d *doctor) checkAuthURL(ctx context.Context) *reply {
 	var answer struct {
 		AuthorizationURL string `json:"authorization_url"`
 	}
-	u := new(url.URL)
-	if err = json.Unmarshal(r.body, &answer); err == nil {
-		u, err = url.Parse(answer.AuthorizationURL)
+	_ = json.Unmarshal(r.body, &answer) // what is no JSON has no URL either
+	u, err := url.Parse(answer.AuthorizationURL)
+	if err != nil || u.Host == "" {
+		d.fail("authurl", "%s", d.trouble("authurl", r, nil))
+		return nil
 	}
 	query := u.Query()
 	switch {
-	case err != nil || answer.AuthorizationURL == "":
-		d.fail("authurl", "%s", d.trouble("authurl", r, nil))
-		return nil
 	case query.Get("redirect_uri") != d.site.FunctionURL("callback"):
 		d.fail("authurl", "sends Google the redirect URI %s: what runs was deployed with another BASE_URL; deploy again", query.Get("redirect_uri"))
 		return nil
@@ -233,7 +232,7 @@ func (d *doctor) checkCookie(ctx context.Context, first *reply) {
 	cookies := first.Cookies()
 	name := d.config.SessionCookie
 	if len(cookies) != 1 || cookies[0].Name != name {
-		d.fail("cookie", "authurl sets %d cookies instead of one named %s: does something in front of the functions take it away?", len(cookies), name)
+		d.fail("cookie", "authurl does not set one cookie, named %s, but %d: does something in front of the functions take it away, or was another SESSION_COOKIE deployed?", name, len(cookies))
 		return
 	}
 	c := cookies[0]
