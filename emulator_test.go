@@ -132,6 +132,13 @@ func TestEmulatorKilledUnderLoad(t *testing.T) {
 	}
 }
 
+// run makes the clock run.
+func (c *testClock) run() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = time.Now()
+}
+
 // A workload is users who ask again and again, until it is stopped.
 type workload struct {
 	w     *world

@@ -48,9 +48,9 @@ func TestFaults(t *testing.T) {
 }
 
 func meetFault(t *testing.T, fault fakegoogle.Fault, cold bool) {
-	w := newWorld(t, 1, map[string]string{"LIST_DEADLINE": "2s"})
+	w := newWorld(t, 1, map[string]string{"LIST_DEADLINE": "8s"})
 	b := w.newBrowser(t)
-	b.client.Timeout = 40 * time.Second // longer than any function takes
+	b.client.Timeout = time.Minute // longer than any function takes
 	b.signIn(choice{account: ben.Sub})
 	mail := b.fetch(http.MethodGet, "/listmessages").messages(t)
 	w.clock.Advance(61 * time.Minute) // what is remembered is too old, the access token as well

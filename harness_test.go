@@ -290,13 +290,6 @@ func (c *testClock) Now() time.Time {
 	return c.now.Add(time.Since(c.running))
 }
 
-// run makes the clock run.
-func (c *testClock) run() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.running = time.Now()
-}
-
 func (c *testClock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
