@@ -86,7 +86,11 @@ func newWorld(t testing.TB, n int, settings map[string]string) *world {
 // startGoogle starts the stand-in with the two secrets of a deployment.
 func startGoogle(t testing.TB, base string, now func() time.Time) *fakegoogle.Server {
 	t.Helper()
-	google, err := fakegoogle.Start(fakegoogle.Options{Now: now, RedirectURIs: []string{base + "/callback", "postmessage"}})
+	google, err := fakegoogle.Start(fakegoogle.Options{
+		Now:               now,
+		RedirectURIs:      []string{base + "/callback"},
+		JavaScriptOrigins: []string{frontEnd, foreignSite},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/gmailgrant"
 	"example.com/gmailgrant/internal/fakegoogle"
 )
 
@@ -15,7 +16,7 @@ import (
 func testPage(t *testing.T, baseURL string, real bool) http.Handler {
 	t.Helper()
 	p := place{baseURL: baseURL, pageOrigin: "http://localhost:8081"}
-	return newPageHandler(p, &google{Server: startFake(t, fakegoogle.Options{}), real: real})
+	return newPageHandler(p, &google{Server: startFake(t, fakegoogle.Options{}), real: real}, popup{})
 }
 
 func ask(h http.Handler, method, address string) *http.Response {
@@ -89,6 +90,37 @@ func TestPageConfig(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("config %+v, want %+v", got, want)
+		}
+	}
+}
+
+// The popup way shows in the page's config and policy only when it is on and its
+// script is the stand-in's.
+func TestPopupConfig(t *testing.T) {
+	server := startFake(t, fakegoogle.Options{})
+	p := place{baseURL: "http://localhost:8080", pageOrigin: "http://localhost:8081"}
+	tests := []struct {
+		real, on bool
+		want     popup
+	}{
+		{false, true, popup{server.CodeClientURL(), server.ClientID(), "openid a"}},
+		{false, false, popup{}},
+		{true, true, popup{}},
+	}
+	for _, test := range tests {
+		g := &google{Server: server, real: test.real}
+		h := newPageHandler(p, g, newPopup(g, &gmailgrant.Config{PopupFlow: test.on, Scopes: []string{"openid", "a"}}))
+		var got pageConfig
+		if err := json.NewDecoder(ask(h, http.MethodGet, p.page()+"config.json").Body).Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got.popup != test.want {
+			t.Errorf("%+v: %+v", test, got.popup)
+		}
+		policy := ask(h, http.MethodGet, p.page()).Header.Get("Content-Security-Policy")
+		want := "script-src " + strings.TrimSpace("'self' "+test.want.GSI) + ";"
+		if !strings.Contains(policy, want) {
+			t.Errorf("%+v: policy %q, want %q in it", test, policy, want)
 		}
 	}
 }
