@@ -52,7 +52,7 @@ func TestPageHeaders(t *testing.T) {
 // it from nowhere else.
 func TestPageIsComplete(t *testing.T) {
 	h := testPage(t, "http://localhost:8080", false)
-	reference := regexp.MustCompile(`(?:src|href)="([^"]+)"|from '\./([^']+)'`)
+	reference := regexp.MustCompile(`(?:src|href)="([^"#]+)"|from '\./([^']+)'`)
 	queue, seen := []string{""}, map[string]bool{}
 	for len(queue) > 0 {
 		name := queue[0]

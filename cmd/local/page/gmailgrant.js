@@ -136,7 +136,7 @@ export class GmailGrantError extends Error {
 
 	/** @param {Members} problem as the functions answer it */
 	constructor(problem) {
-		super(problem.detail ?? problem.reason ?? 'No complete answer.');
+		super(problem.detail ?? problem.reason ?? 'No whole answer.');
 		/** @type {string} what to branch on; `network`: no answer of the functions */
 		this.reason = problem.reason ?? 'network';
 		/** @type {number | undefined} */
@@ -157,7 +157,7 @@ export class GmailGrant {
 	#bearer;
 	#key;
 	/** @type {Promise<void> | undefined} */
-	#renewal;
+	#gone;
 
 	/** @param {Options} options */
 	constructor(options) {
@@ -313,22 +313,23 @@ export class GmailGrant {
 	 */
 	async #call(name, query, init = {}) {
 		await this.returned;
-		await this.#renewal;
+		await this.#gone;
 		const { session, user } = (this.#bearer && load(this.#key)) || {};
 		if (this.#bearer && !session) throw this.#problem({ reason: 'no_session', status: 401 });
 		const headers = { Accept: ndjson, ...(session && { Authorization: `Bearer ${session}` }) };
 		return send(this.#url(name, query), { ...init, headers, credentials: session ? 'omit' : 'include' }).catch(async (error) => {
 			if (session && error.status === 401 && load(this.#key)?.session === session) {
 				sessionStorage.removeItem(this.#key);
-				if (!init.method && error.reason.includes('session')) await (this.#renewal ??= this.#renew(user.sub));
+				if (!init.method && /session/.test(error.reason)) this.#gone = this.#renew(user.sub);
 			}
+			await this.#gone;
 			throw error;
 		});
 	}
 
 	/** Leaves for a new session, once a minute at most. @param {string} loginHint */
 	async #renew(loginHint) {
-		if (this.#options.renew === false || Date.now() - load('gmailgrant.renewed') < 60_000) return;
+		if (this.#options.renew === false || Date.now() - load('gmailgrant.renewed') < 60000) return;
 		save('gmailgrant.renewed', Date.now());
 		await this.connect({ loginHint, back: location.href });
 		await sleep(10); // the page is gone by then, unless the user chose to stay

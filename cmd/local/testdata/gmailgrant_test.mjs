@@ -44,6 +44,7 @@ test('hand-off: PKCE, a state of its own, the place in the app', async () => {
   back.answers.push(json(account), json(account));
   const returned = await (await back.grant()).returned;
   assert.deepEqual(returned, { mine: true, place: { folder: 2 }, missingScopes: [] });
+  assert.ok(![...back.stored].join().includes(state), 'a state is good for one return');
   const [trade] = back.requests;
   assert.equal(`${trade.method} ${trade.url} ${trade.credentials}`, 'POST https://functions.example/callback omit');
   assert.equal(trade.headers['Content-Type'], 'application/json');
@@ -137,6 +138,11 @@ test('a code that this tab did not ask for is dropped', async () => {
   assert.equal(page.url.href, 'https://app.example/');
   assert.deepEqual(page.requests, []);
   assert.equal(await grant.who(), null);
+});
+
+test('an error that this tab did not ask for is nobody’s', async () => {
+  const page = new Page('https://app.example/?error=access_denied&state=theirs');
+  assert.deepEqual(await (await page.grant()).returned, { mine: false, missingScopes: [] });
 });
 
 test('a state is no key to what else the tab has stored', async () => {
@@ -234,10 +240,10 @@ test('a code of Google’s popup', async () => {
 });
 
 test('outside a page it can at least be imported', async () => {
-  new Page();
-  delete globalThis.history;
-  const { GmailGrant } = await new Page().load();
-  assert.ok(GmailGrant);
+  const page = new Page();
+  for (const name of ['history', 'location', 'sessionStorage']) delete globalThis[name];
+  const { GmailGrant } = await page.load();
+  assert.equal(typeof GmailGrant, 'function');
 });
 
 // Lists
@@ -330,6 +336,13 @@ test('a list that is cut goes on where it was, without repeats', async () => {
   assert.deepEqual(await read(grant.messages({ maxResults: 8 })), { ids: 'abcdefgh' });
   assert.deepEqual(page.requests.map((request) => searched(request, 'pageToken', 'maxResults')),
     [[null, '8'], ['p1', '6'], ['p1', '6'], ['p1', '6']]);
+});
+
+test('an answer that names no place to go on at counts as cut', async () => {
+  const { page, grant } = await reader();
+  page.answers.push(list('ab', { incomplete: { reason: 'deadline' } }), list('abc'));
+  assert.deepEqual(await read(grant.messages({ pageToken: 'p' })), { ids: 'abc' });
+  assert.equal(page.requests[1].url.search, '?pageToken=p');
 });
 
 test('a stream that ends without its last line was cut too', async () => {
@@ -571,6 +584,36 @@ test('a session that ends is renewed by a redirect', async () => {
   }
 });
 
+test('no call begins on a page that is about to be left for the one before', async () => {
+  const { page, grant } = await reader();
+  page.url = new URL('https://app.example/inbox');
+  page.answers.push(ended());
+  await assert.rejects(grant.message('m'));
+  const back = page.goTo(page.address('/', { code: 'c', state: page.departure().get('state') }));
+  back.timeStandsStill = true;
+  back.answers.push(json(account), json(account));
+  (await back.grant()).who();
+  while (back.left.length === 0) await new Promise(setImmediate);
+  await new Promise(setImmediate);
+  assert.equal(back.requests.length, 1);
+});
+
+test('an answer that comes late does not end the session that came meanwhile', async () => {
+  const { page, grant } = await reader();
+  page.answers.push(
+    async () => {
+      await grant.usePopupCode('4/0A');
+      return ended();
+    },
+    json({ ...account, session: 'another' }),
+    json(account),
+  );
+  await assert.rejects(grant.message('m'));
+  assert.deepEqual(page.left, []);
+  await grant.who();
+  assert.equal(page.requests.at(-1).headers.Authorization, 'Bearer another');
+});
+
 test('a page that is back at once where it was stays', async () => {
   const { page, grant } = await reader();
   page.answers.push(ended());
@@ -588,10 +631,9 @@ test('calls at the same time leave once, and none fails before the page is gone'
   let failed = 0;
   for (const call of [grant.message('a'), grant.message('b')]) call.catch(() => failed++);
   while (page.left.length === 0) await new Promise(setImmediate);
-  grant.who().catch(() => failed++);
+  grant.message('c').catch(() => failed++);
   await new Promise(setImmediate);
-  assert.equal(page.left.length, 1);
-  assert.equal(page.requests.length, 2);
+  assert.deepEqual([page.left.length, page.requests.length, failed], [1, 2, 0]);
 });
 
 test('no renewal in circles', async (t) => {
