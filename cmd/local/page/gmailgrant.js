@@ -65,8 +65,8 @@ function takeAnswer() {
 	const url = new URL(location.href);
 	const { code, state, error: reason, missing_scopes: missing } = Object.fromEntries(url.searchParams);
 	const key = `gmailgrant.state ${state}`;
-	const begun = load(key); // null: not in this tab, false: that has ended already
-	if (begun === null && !(state && (code || reason))) return null;
+	const begun = state && load(key); // null: not in this tab, false: that has ended already
+	if (begun == null && !(state && (code || reason))) return null;
 	save(key, false);
 	for (const name of ['code', 'state', 'error', 'missing_scopes']) url.searchParams.delete(name);
 	history.replaceState(null, '', url);
@@ -93,14 +93,14 @@ async function challengeOf(verifier) {
 		.replaceAll('+', '-').replaceAll('/', '_').replace('=', '');
 }
 
-/** The JSON of a good answer, or its stream of lines. @param {string} url @param {RequestInit} init */
+/** The JSON of a good answer, false if it has none, or its stream of lines. @param {string} url @param {RequestInit} init */
 async function send(url, init) {
 	let problem = {};
 	try {
 		const response = await fetch(url, init);
 		const { headers, ok, status } = response;
 		if (headers.get('Content-Type') === ndjson) return response.body;
-		const body = status === 204 ? null : await response.json();
+		const body = status !== 204 && await response.json();
 		if (ok) return body;
 		problem = { status, retry_after: headers.get('Retry-After'), ...body };
 	} catch (error) {
@@ -136,7 +136,7 @@ export class GmailGrantError extends Error {
 
 	/** @param {Members} problem as the functions answer it */
 	constructor(problem) {
-		super(problem.detail ?? problem.reason ?? 'No whole answer.');
+		super(problem.detail ?? problem.reason ?? 'No full answer.');
 		/** @type {string} what to branch on; `network`: no answer of the functions */
 		this.reason = problem.reason ?? 'network';
 		/** @type {number | undefined} */
@@ -190,10 +190,7 @@ export class GmailGrant {
 
 	/** Who is signed in; null: nobody. @returns {Promise<Account | null>} */
 	who() {
-		return this.#call('callback').catch((error) => {
-			if (error.reason !== 'no_session') throw error;
-			return null;
-		});
+		return this.#call('callback').catch((error) => error.reason === 'no_session' ? null : Promise.reject(error));
 	}
 
 	/**
@@ -261,13 +258,13 @@ export class GmailGrant {
 	async disconnect() {
 		const end = await this.#call('callback', { grant: 'revoke' }, { method: 'DELETE' });
 		sessionStorage.removeItem(this.#key);
-		return end?.revoked !== false;
+		return end.revoked !== false;
 	}
 
 	/** @param {string} name @param {Members} [query] */
 	#url(name, query = {}) {
 		const { baseUrl } = this.#options;
-		const base = baseUrl.includes('{function}') ? baseUrl : `${baseUrl}/{function}`;
+		const base = baseUrl.includes('{function}') ? baseUrl : baseUrl.replace(/\/?$/, '/{function}');
 		return withQuery(base.replace('{function}', name), query);
 	}
 
@@ -314,7 +311,7 @@ export class GmailGrant {
 	async #call(name, query, init = {}) {
 		await this.returned;
 		await this.#gone;
-		const { session, user } = (this.#bearer && load(this.#key)) || {};
+		const { session, user } = this.#bearer && load(this.#key) || {};
 		if (this.#bearer && !session) throw this.#problem({ reason: 'no_session', status: 401 });
 		const headers = { Accept: ndjson, ...(session && { Authorization: `Bearer ${session}` }) };
 		return send(this.#url(name, query), { ...init, headers, credentials: session ? 'omit' : 'include' }).catch(async (error) => {

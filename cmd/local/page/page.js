@@ -88,15 +88,17 @@ function showSignedIn(account) {
   byID('mail').hidden = false;
 }
 
-/** Shows who is signed in, and lists their mail. */
+/** Shows who is signed in, and lists their mail; unless another way in was chosen meanwhile. */
 async function showAccountAndMail() {
+  const asked = gmail;
   let account;
   try {
-    account = await gmail.who();
+    account = await asked.who();
   } catch (error) {
-    showSignedOut();
+    if (asked === gmail) showSignedOut();
     throw error;
   }
+  if (asked !== gmail) return;
   if (!account) return showSignedOut();
   showSignedIn(account);
   if (account.missing_scopes.length) showMissingScopes(account.missing_scopes);

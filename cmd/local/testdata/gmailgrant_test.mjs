@@ -97,6 +97,7 @@ test('an error leads back', async () => {
 test('addresses of the functions', async () => {
   for (const [baseUrl, want] of [
     ['https://functions.example', 'https://functions.example/authurl'],
+    ['https://functions.example/api/', 'https://functions.example/api/authurl'],
     ['/api', 'https://app.example/api/authurl'],
     ['https://{function}-1.run.app', 'https://authurl-1.run.app/'],
   ]) {
@@ -127,6 +128,13 @@ test('parameters of the app are no answer', async () => {
     assert.equal(await grant.returned, null);
     assert.equal(page.url.search, query);
   }
+});
+
+test('where a page may keep nothing it can at least be imported', async () => {
+  const page = new Page('https://app.example/?tab=2');
+  Object.defineProperty(globalThis, 'sessionStorage', { get: () => { throw new Error('blocked'); }, configurable: true });
+  const { GmailGrant } = await page.load();
+  assert.equal(typeof GmailGrant, 'function');
 });
 
 test('a code that this tab did not ask for is dropped', async () => {
