@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"example.com/gmailgrant/internal/endpoint"
-	"example.com/gmailgrant/internal/fakegoogle"
 )
 
 func TestHandOff(t *testing.T) {
@@ -183,49 +182,4 @@ func TestOriginNoLongerAllowed(t *testing.T) {
 	b.trade(foreignSite, code, verifier).wantProblem(t, endpoint.OriginNotAllowed)
 	b.send(http.MethodGet, "/callback", http.Header{"Authorization": {"Bearer " + session}}).wantProblem(t, endpoint.NoSession)
 	b.send(http.MethodGet, "/callback", nil).wantProblem(t, endpoint.NoSession)
-}
-
-// popupCode is what Google's popup gives to the page's script.
-func (b *browser) popupCode(t *testing.T, w *world, c choice) string {
-	t.Helper()
-	query := url.Values{
-		"client_id": {clientID(t, w)}, "redirect_uri": {"postmessage"}, "response_type": {"code"},
-		"scope": {"openid email profile " + readonly}, "access_type": {"offline"}, "prompt": {"select_account"},
-	}
-	a := b.consent(b.arrive(w.google.URL()+"/o/oauth2/v2/auth?"+query.Encode()), c)
-	return a.location(t).Query().Get("code")
-}
-
-func TestPopup(t *testing.T) {
-	w := newWorld(t, 2, map[string]string{"POPUP_FLOW": "on"})
-	b := w.newBrowser(t)
-	code := b.popupCode(t, w, choice{account: ben.Sub})
-	body := members("code", code, "redirect_uri", "postmessage")
-	w.google.ResetCalls()
-	b.post("", body).wantProblem(t, endpoint.OriginNotAllowed)
-	b.post(stranger, body).wantProblem(t, endpoint.OriginNotAllowed)
-	b.post(foreignSite, members("code", code, "redirect_uri", frontEnd)).wantProblem(t, endpoint.InvalidRequest)
-	b.post(foreignSite, members("code", "", "redirect_uri", "postmessage")).wantProblem(t, endpoint.InvalidRequest)
-	if n := w.google.Calls("token.code"); n != 0 {
-		t.Errorf("%d exchanges for requests that were refused", n)
-	}
-	a := b.post(foreignSite, body)
-	session := a.session(t)
-	if len(a.Cookies()) != 0 {
-		t.Errorf("cookies %v", a.Cookies())
-	}
-	b.bearer(http.MethodGet, "/listmessages", session).wantStatus(t, http.StatusOK)
-	b.post(foreignSite, body).wantProblem(t, endpoint.CodeExchangeFailed)
-
-	w.google.WipeDocuments()
-	a = b.post(foreignSite, members("code", b.popupCode(t, w, choice{account: ben.Sub}), "redirect_uri", "postmessage"))
-	a.wantProblem(t, endpoint.NoRefreshToken)
-	a.wantAuthURL(t, w.base, url.Values{"login_hint": {ben.Sub}, "prompt": {"consent"}, "return_to": {foreignSite + "/"}})
-
-	p := b.post(foreignSite, members("code", b.popupCode(t, w, choice{account: ben.Sub, untick: []string{readonly}}), "redirect_uri", "postmessage")).wantProblem(t, endpoint.MissingScope)
-	if got, _ := p["missing_scopes"].([]any); len(got) != 1 || got[0] != readonly {
-		t.Errorf("missing_scopes %v", p["missing_scopes"])
-	}
-	defer w.google.Inject(fakegoogle.Fault{Op: "token.code", Status: http.StatusServiceUnavailable})()
-	b.post(foreignSite, body).wantProblem(t, endpoint.UpstreamUnavailable)
 }

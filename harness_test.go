@@ -97,7 +97,8 @@ func newWorldOf(t testing.TB, options fakegoogle.Options, n int, settings map[st
 func startGoogle(t testing.TB, base string, now func() time.Time, options fakegoogle.Options) *fakegoogle.Server {
 	t.Helper()
 	options.Now = now
-	options.RedirectURIs = []string{base + "/callback", "postmessage"}
+	options.RedirectURIs = []string{base + "/callback"}
+	options.JavaScriptOrigins = []string{frontEnd, foreignSite}
 	google, err := fakegoogle.Start(options)
 	if err != nil {
 		t.Fatal(err)

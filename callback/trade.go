@@ -42,6 +42,9 @@ func (h *Handler) Post(w http.ResponseWriter, r *http.Request) error {
 	case has(members, "code", "redirect_uri") && h.popup:
 		return h.tradePopup(w, r, members["code"], members["redirect_uri"])
 	}
+	if h.popup {
+		return endpoint.Invalid("The body must have exactly the members code and code_verifier, or code and redirect_uri, all strings.")
+	}
 	return endpoint.Invalid("The body must have exactly the members code and code_verifier, both strings.")
 }
 

@@ -80,10 +80,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if err := setEnvironment(settings(place, google, getenv)); err != nil {
 		return err
 	}
-	if _, err := gmailgrant.LoadConfig(os.Getenv); err != nil {
+	config, err := gmailgrant.LoadConfig(os.Getenv)
+	if err != nil {
 		return err // now, rather than with the first request
 	}
-	return serve(ctx, ports, newPageHandler(place, google), func() { io.WriteString(stdout, greeting) })
+	return serve(ctx, ports, newPageHandler(place, google, newPopup(google, config)), func() { io.WriteString(stdout, greeting) })
 }
 
 // serve runs the functions and the page until ctx is done or one of them fails, and

@@ -23,9 +23,10 @@ func faultsNamed(name string) []fakegoogle.Fault {
 		return []fakegoogle.Fault{refusal("domainPolicy")}
 	case "gmail_disabled":
 		return []fakegoogle.Fault{refusal("accessNotConfigured")}
-	case "throttled": // the third batch is put off for longer than the functions wait
-		later := http.Header{"Retry-After": {"1800"}}
-		return []fakegoogle.Fault{{Op: "gmail.batch", After: 2, Times: 1, Status: http.StatusTooManyRequests, Header: later}}
+	case "throttled": // for longer than anybody waits
+		return []fakegoogle.Fault{putOff("1800")}
+	case "throttled_briefly": // for longer than the functions wait, but not the front end
+		return []fakegoogle.Fault{putOff("25")}
 	case "unreadable": // one message that Gmail doesn't give, one that fits into no answer
 		return []fakegoogle.Fault{
 			{Op: "gmail.batch.part", After: 3, Times: 1, Status: http.StatusBadRequest},
@@ -35,6 +36,12 @@ func faultsNamed(name string) []fakegoogle.Fault {
 		return []fakegoogle.Fault{{Op: "gmail.batch", Times: 4, Delay: time.Second}}
 	}
 	return nil
+}
+
+// putOff makes the third batch one that is to be sent again after some seconds.
+func putOff(seconds string) fakegoogle.Fault {
+	later := http.Header{"Retry-After": {seconds}}
+	return fakegoogle.Fault{Op: "gmail.batch", After: 2, Times: 1, Status: http.StatusTooManyRequests, Header: later}
 }
 
 // refusal makes the next list call fail with one of Gmail's own reasons that the

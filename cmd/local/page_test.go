@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/gmailgrant"
 	"example.com/gmailgrant/internal/fakegoogle"
 )
 
@@ -15,7 +16,7 @@ import (
 func testPage(t *testing.T, baseURL string, real bool) http.Handler {
 	t.Helper()
 	p := place{baseURL: baseURL, pageOrigin: "http://localhost:8081"}
-	return newPageHandler(p, &google{Server: startFake(t, fakegoogle.Options{}), real: real})
+	return newPageHandler(p, &google{Server: startFake(t, fakegoogle.Options{}), real: real}, popup{})
 }
 
 func ask(h http.Handler, method, address string) *http.Response {
@@ -51,7 +52,7 @@ func TestPageHeaders(t *testing.T) {
 // it from nowhere else.
 func TestPageIsComplete(t *testing.T) {
 	h := testPage(t, "http://localhost:8080", false)
-	reference := regexp.MustCompile(`(?:src|href)="([^"]+)"|from '\./([^']+)'`)
+	reference := regexp.MustCompile(`(?:src|href)="([^"#]+)"|from '\./([^']+)'`)
 	queue, seen := []string{""}, map[string]bool{}
 	for len(queue) > 0 {
 		name := queue[0]
@@ -69,8 +70,22 @@ func TestPageIsComplete(t *testing.T) {
 			queue = append(queue, found[1]+found[2])
 		}
 	}
-	if !seen["page.js"] || !seen["lines.js"] || !seen["mail.js"] || !seen["page.css"] {
+	if !seen["page.js"] || !seen["gmailgrant.js"] || !seen["mail.js"] || !seen["page.css"] {
 		t.Errorf("found only %v", seen)
+	}
+}
+
+// Pages of other origins can import the module, and nothing else.
+func TestModuleCanBeImported(t *testing.T) {
+	h := testPage(t, "http://localhost:8080", false)
+	for path, want := range map[string]string{"/gmailgrant.js": "*", "/mail.js": "", "/config.json": "", "/": ""} {
+		response := ask(h, http.MethodGet, "http://localhost:8081"+path)
+		if got := response.Header.Get("Access-Control-Allow-Origin"); got != want {
+			t.Errorf("%s: allowed to %q, want %q", path, got, want)
+		}
+		if got := response.Header.Get("Content-Type"); want != "" && got != "text/javascript; charset=utf-8" {
+			t.Errorf("%s: type %q", path, got)
+		}
 	}
 }
 
@@ -89,6 +104,37 @@ func TestPageConfig(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("config %+v, want %+v", got, want)
+		}
+	}
+}
+
+// The popup way shows in the page's config and policy only when it is on and its
+// script is the stand-in's.
+func TestPopupConfig(t *testing.T) {
+	server := startFake(t, fakegoogle.Options{})
+	p := place{baseURL: "http://localhost:8080", pageOrigin: "http://localhost:8081"}
+	tests := []struct {
+		real, on bool
+		want     popup
+	}{
+		{false, true, popup{server.CodeClientURL(), server.ClientID(), "openid a"}},
+		{false, false, popup{}},
+		{true, true, popup{}},
+	}
+	for _, test := range tests {
+		g := &google{Server: server, real: test.real}
+		h := newPageHandler(p, g, newPopup(g, &gmailgrant.Config{PopupFlow: test.on, Scopes: []string{"openid", "a"}}))
+		var got pageConfig
+		if err := json.NewDecoder(ask(h, http.MethodGet, p.page()+"config.json").Body).Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got.popup != test.want {
+			t.Errorf("%+v: %+v", test, got.popup)
+		}
+		policy := ask(h, http.MethodGet, p.page()).Header.Get("Content-Security-Policy")
+		want := "script-src " + strings.TrimSpace("'self' "+test.want.GSI) + ";"
+		if !strings.Contains(policy, want) {
+			t.Errorf("%+v: policy %q, want %q in it", test, policy, want)
 		}
 	}
 }

@@ -8,10 +8,6 @@ import (
 	"sync"
 )
 
-// redirectPostMessage is what the popup flow of Google Identity Services sends
-// in place of a redirect URI.
-const redirectPostMessage = "postmessage"
-
 // client is the one registered OAuth client.
 type client struct {
 	id      string

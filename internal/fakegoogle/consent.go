@@ -29,13 +29,7 @@ const (
 //go:embed consent.html
 var consentHTML string
 
-//go:embed popup.html
-var popupHTML string
-
-var (
-	consentPage = template.Must(template.New("consent").Parse(consentHTML))
-	popupPage   = template.Must(template.New("popup").Parse(popupHTML))
-)
+var consentPage = template.Must(template.New("consent").Parse(consentHTML))
 
 // serveAuth is the authorization endpoint, reached by navigation.
 func (s *Server) serveAuth(w http.ResponseWriter, r *http.Request) {
@@ -52,8 +46,10 @@ func (s *Server) serveAuth(w http.ResponseWriter, r *http.Request) {
 	account, known := s.presentAccount(r, a)
 	granted := known && containsAll(s.grants.scopes(account.Sub), a.scopes)
 	switch {
+	case a.opener.inPopup():
+		s.writeConsentPage(w, a, account) // every time
 	case granted && !a.wants(promptConsent) && !a.wants(promptSelectAccount):
-		s.redirectWithCode(w, r, a, account, a.scopes, false)
+		s.sendCode(w, r, a, account, a.scopes, false)
 	case a.wants(promptNone) && !known:
 		a.refuse(w, r, refuseByRedirect("login_required", ""))
 	case a.wants(promptNone):
@@ -166,7 +162,7 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
 		writeErrorPage(w, refuseOnPage(http.StatusBadRequest, "invalid_request", "No account was chosen."))
 	default:
 		http.SetCookie(w, &http.Cookie{Name: accountCookie, Value: account.Sub, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
-		s.redirectWithCode(w, r, a, account, tickedScopes(a.scopes, form[fieldScope]), true)
+		s.sendCode(w, r, a, account, tickedScopes(a.scopes, form[fieldScope]), true)
 	}
 }
 
@@ -191,8 +187,8 @@ func tickedScopes(requested, ticked []string) []string {
 	return scopes
 }
 
-// redirectWithCode grants the scopes and sends the browser back with a code.
-func (s *Server) redirectWithCode(w http.ResponseWriter, r *http.Request, a authRequest, account Account, scopes []string, asked bool) {
+// sendCode grants the scopes and sends a code back.
+func (s *Server) sendCode(w http.ResponseWriter, r *http.Request, a authRequest, account Account, scopes []string, asked bool) {
 	if len(scopes) == 0 {
 		a.refuse(w, r, refuseByRedirect("access_denied", ""))
 		return
@@ -201,32 +197,22 @@ func (s *Server) redirectWithCode(w http.ResponseWriter, r *http.Request, a auth
 		scopes = union(scopes, s.grants.scopes(account.Sub))
 	}
 	code := s.grants.issueCode(authCode{
-		sub:         account.Sub,
-		redirectURI: a.redirectURI,
-		challenge:   a.challenge,
-		nonce:       a.nonce,
-		scopes:      scopes,
-		offline:     a.offline,
-		forced:      asked && a.wants(promptConsent),
+		sub:          account.Sub,
+		redirectURIs: a.redirectURIs(),
+		challenge:    a.challenge,
+		nonce:        a.nonce,
+		scopes:       scopes,
+		offline:      a.offline,
+		forced:       asked && a.wants(promptConsent),
 	})
 	shown := promptNone
 	if asked {
 		shown = promptConsent
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, a.redirectBack(url.Values{
+	a.sendBack(w, r, url.Values{
 		"code":     {code},
 		"scope":    {strings.Join(scopes, " ")},
 		"authuser": {"0"},
 		"prompt":   {shown},
-	}), http.StatusFound)
-}
-
-// servePopupResult ends the popup flow: the answer, which is in the query, goes
-// to the opener if that is on a registered JavaScript origin.
-func (s *Server) servePopupResult(w http.ResponseWriter, _ *http.Request) {
-	nonce := randomString(22)
-	writePageHeaders(w)
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-"+nonce+"'; base-uri 'none'; frame-ancestors 'none'")
-	popupPage.Execute(w, map[string]any{"Nonce": nonce, "Origins": s.client.origins})
+	})
 }

@@ -24,14 +24,14 @@ const (
 
 // authCode is what an authorization code stands for.
 type authCode struct {
-	sub         string
-	redirectURI string
-	challenge   string
-	nonce       string
-	scopes      []string
-	offline     bool // access_type=offline
-	forced      bool // the user was asked because of prompt=consent
-	expires     time.Time
+	sub          string
+	redirectURIs []string // any of them goes with the exchange
+	challenge    string
+	nonce        string
+	scopes       []string
+	offline      bool // access_type=offline
+	forced       bool // the user was asked because of prompt=consent
+	expires      time.Time
 }
 
 // token is a live access or refresh token.
@@ -147,7 +147,7 @@ func (g *grantBook) exchange(code, redirectURI, verifier string) (tokens, *oauth
 // check compares the request that redeems a code with the one that asked for it
 // (RFC 6749, section 4.1.3; RFC 7636, section 4.6).
 func (c authCode) check(redirectURI, verifier string) *oauthError {
-	if redirectURI != c.redirectURI {
+	if !slices.Contains(c.redirectURIs, redirectURI) {
 		return invalidGrant("The redirect URI is not that of the authorization request.")
 	}
 	switch {

@@ -11,7 +11,6 @@ import (
 // Paths of the OAuth endpoints.
 const (
 	authPath   = "/o/oauth2/v2/auth"
-	popupPath  = "/o/oauth2/v2/postmessage"
 	tokenPath  = "/token"
 	revokePath = "/revoke"
 )
@@ -39,6 +38,7 @@ var authParameters = []string{
 type authRequest struct {
 	params      url.Values // as received, to be carried through the consent page
 	redirectURI string
+	opener      opener // in place of a redirect URI
 	state       string
 	scopes      []string // long names
 	prompts     []string
@@ -72,6 +72,7 @@ func (s *Server) parseAuthRequest(params url.Values) (authRequest, *authRefusal)
 	a := authRequest{
 		params:      params,
 		redirectURI: params.Get("redirect_uri"),
+		opener:      openerOf(params.Get("redirect_uri")),
 		state:       params.Get("state"),
 		offline:     params.Get("access_type") == "offline",
 		incremental: params.Get("include_granted_scopes") == "true",
@@ -80,7 +81,7 @@ func (s *Server) parseAuthRequest(params url.Values) (authRequest, *authRefusal)
 		nonce:       params.Get("nonce"),
 		prompts:     strings.Fields(params.Get("prompt")),
 	}
-	if refusal := s.checkClient(params); refusal != nil {
+	if refusal := s.checkClient(params, a.opener); refusal != nil {
 		return a, refusal
 	}
 	if refusal := checkAuthParameters(params); refusal != nil {
@@ -96,18 +97,28 @@ func (s *Server) parseAuthRequest(params url.Values) (authRequest, *authRefusal)
 	return a, nil
 }
 
-// checkClient refuses what must not be answered by a redirect.
-func (s *Server) checkClient(params url.Values) *authRefusal {
+// checkClient refuses what must not be answered: nobody knows whom it would reach.
+func (s *Server) checkClient(params url.Values, o opener) *authRefusal {
 	if len(params["client_id"]) != 1 || params.Get("client_id") != s.client.id {
 		return refuseOnPage(http.StatusUnauthorized, "invalid_client", "The OAuth client was not found.")
 	}
-	if len(params["redirect_uri"]) != 1 || !slices.Contains(s.client.registeredURIs(), params.Get("redirect_uri")) {
-		return refuseOnPage(http.StatusBadRequest, "redirect_uri_mismatch", "The redirect URI in the request is not registered for this client.")
+	if refusal := s.checkRedirect(params["redirect_uri"], o); refusal != nil {
+		return refusal
 	}
 	for _, name := range []string{"approval_prompt", "user_id"} {
 		if params.Has(name) {
 			return refuseOnPage(http.StatusBadRequest, "invalid_request", "Parameter not allowed for this message type: "+name)
 		}
+	}
+	return nil
+}
+
+func (s *Server) checkRedirect(uris []string, o opener) *authRefusal {
+	if len(uris) == 1 && o.inPopup() {
+		return s.checkOpener(o)
+	}
+	if len(uris) != 1 || !slices.Contains(s.client.registeredURIs(), uris[0]) {
+		return refuseOnPage(http.StatusBadRequest, "redirect_uri_mismatch", "The redirect URI in the request is not registered for this client.")
 	}
 	return nil
 }
@@ -168,22 +179,28 @@ func (a authRequest) checkPrompts() *authRefusal {
 
 func (a authRequest) wants(prompt string) bool { return slices.Contains(a.prompts, prompt) }
 
+// sendBack answers the client: by a redirect, or in the popup.
+func (a authRequest) sendBack(w http.ResponseWriter, r *http.Request, answer url.Values) {
+	if a.params.Has("state") {
+		answer.Set("state", a.state)
+	}
+	if a.opener.inPopup() {
+		answerOpener(w, a.opener, answer)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, a.redirectBack(answer), http.StatusFound)
+}
+
 // redirectBack is the redirect URI with the answer added to its query.
 func (a authRequest) redirectBack(answer url.Values) string {
-	target := a.redirectURI
-	if target == redirectPostMessage {
-		target = popupPath
-	}
-	u, err := url.Parse(target)
+	u, err := url.Parse(a.redirectURI)
 	if err != nil {
 		panic(err) // it equals a registered URI
 	}
 	query := u.Query()
 	for name, values := range answer {
 		query[name] = values
-	}
-	if a.params.Has("state") {
-		query.Set("state", a.state)
 	}
 	u.RawQuery = query.Encode()
 	return u.String()
@@ -198,7 +215,7 @@ func (a authRequest) refuse(w http.ResponseWriter, r *http.Request, refusal *aut
 	if refusal.description != "" {
 		answer.Set("error_description", refusal.description)
 	}
-	http.Redirect(w, r, a.redirectBack(answer), http.StatusFound)
+	a.sendBack(w, r, answer)
 }
 
 var errorPage = template.Must(template.New("error").Parse(`<!doctype html>

@@ -30,7 +30,7 @@ type Options struct {
 	ClientID          string           // of the one registered OAuth client; has a default
 	ClientSecret      string           // default: random
 	RedirectURIs      []string         // registered redirect URIs, compared byte for byte
-	JavaScriptOrigins []string         // for the client JSON, and the targets of the popup flow's message
+	JavaScriptOrigins []string         // registered origins, of whose pages a popup may be opened
 	Accounts          []Account        // default: DefaultAccounts()
 	StateFile         string           // when set, secrets and documents are loaded from and kept in it
 	Now               func() time.Time // default: time.Now
@@ -188,7 +188,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+authPath, s.withFaults(opAuth, s.serveAuth))
 	mux.HandleFunc("POST "+authPath, s.withFaults(opAuth, s.serveConsent))
-	mux.HandleFunc("GET "+popupPath, s.servePopupResult)
+	mux.HandleFunc("GET "+codeClientPath, serveCodeClient)
 	mux.HandleFunc("POST "+tokenPath, s.serveToken)
 	mux.HandleFunc("POST "+revokePath, s.withFaults(opRevoke, s.serveRevoke))
 	mux.HandleFunc("POST "+batchPath, s.withFaults(opGmailBatch, s.serveBatch))
@@ -244,8 +244,14 @@ func (s *Server) ClientJSON() []byte {
 	return b
 }
 
-// SetRedirectURIs replaces the registered redirect URIs. "postmessage" stands
-// for the popup flow of Google Identity Services.
+// ClientID is that of the one registered OAuth client.
+func (s *Server) ClientID() string { return s.client.id }
+
+// CodeClientURL is the address of the script that stands in for
+// https://accounts.google.com/gsi/client.
+func (s *Server) CodeClientURL() string { return s.URL() + codeClientPath }
+
+// SetRedirectURIs replaces the registered redirect URIs.
 func (s *Server) SetRedirectURIs(uris ...string) { s.client.setURIs(uris) }
 
 // SetClientSecret rotates the client secret: from now on only this one

@@ -262,25 +262,3 @@ func TestAccessTokensExpire(t *testing.T) {
 		t.Errorf("the refresh token died too: %v", err)
 	}
 }
-
-// TestPopupFlow redeems a code issued for postmessage.
-func TestPopupFlow(t *testing.T) {
-	s := start(t, fakegoogle.Options{RedirectURIs: []string{"postmessage"}, JavaScriptOrigins: []string{"http://localhost:5173"}})
-	c := oauthConfig(t, s, "openid", readonly)
-	c.RedirectURL = "postmessage"
-	browser := newBrowser(t, s)
-	f, _ := open(t, browser, c.AuthCodeURL("", oauth2.AccessTypeOffline))
-	f.values.Set("action", "allow")
-	resp, err := browser.PostForm(s.URL()+f.action, f.values)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	landed := resp.Request.URL
-	if resp.StatusCode != http.StatusOK || landed.Host != s.Addr() {
-		t.Fatalf("status %d at %s", resp.StatusCode, landed)
-	}
-	if _, err := c.Exchange(context.Background(), landed.Query().Get("code")); err != nil {
-		t.Error(err)
-	}
-}
