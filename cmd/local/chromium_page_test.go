@@ -3,9 +3,16 @@
 package main
 
 import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 
 	"example.com/gmailgrant/internal/fakegoogle"
 )
@@ -26,6 +33,18 @@ func startAcrossSites(t *testing.T, env []string) *process {
 	t.Helper()
 	port := freePort(t)
 	return start(t, append(env, "BASE_URL=http://127.0.0.1:"+port), "-port="+port)
+}
+
+// startBehind runs the command behind a handler, which passes requests on to the
+// functions, or does not.
+func startBehind(t *testing.T, handler func(w http.ResponseWriter, r *http.Request, functions http.Handler)) *process {
+	t.Helper()
+	port := freePort(t)
+	functions := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)})
+	functions.FlushInterval = -1
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler(w, r, functions) }))
+	t.Cleanup(front.Close)
+	return start(t, []string{"BASE_URL=" + strings.Replace(front.URL, "127.0.0.1", host, 1)}, "-port="+port)
 }
 
 // consent is what somebody does on the consent page.
@@ -82,7 +101,7 @@ func (tb *tab) awaitSignedOut() {
 // awaitList waits until a list has been read to its end.
 func (tb *tab) awaitList() {
 	tb.t.Helper()
-	tb.await(`document.querySelector('#rows')?.ariaBusy === 'false' && /message/.test(document.querySelector('#count').innerText)`)
+	tb.await(`document.querySelector('#rows')?.ariaBusy === 'false' && /message/.test(document.querySelector('#count')?.innerText)`)
 }
 
 func (tb *tab) rows() int {
@@ -106,4 +125,12 @@ func atGoogle(t *testing.T, address string) bool {
 		t.Fatal(err)
 	}
 	return strings.HasPrefix(u.Path, "/o/oauth2/")
+}
+
+// reload is the user's.
+var reload = chromedp.Reload()
+
+// clickTrial presses the button of an error to try, and says whether it is there.
+func clickTrial(title string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll('#trial-buttons button')].some((b) => b.innerText.includes(%q) && (b.click(), true))`, title)
 }

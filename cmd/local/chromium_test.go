@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
@@ -24,7 +26,7 @@ import (
 
 // patience is how long a tab may take on a machine that is busy with something
 // else; nothing waits for it to pass.
-const patience = time.Minute
+const patience = 10 * time.Second
 
 // Values of Chromium's setting for third-party cookies, as in chrome://settings.
 const (
@@ -97,6 +99,7 @@ type tab struct {
 	mu       sync.Mutex
 	console  []string
 	expected []*regexp.Regexp
+	visited  []string // addresses of documents asked for, redirects too
 }
 
 // newTab opens a tab and goes to an address.
@@ -138,9 +141,14 @@ func (c *chromium) popup(opener *tab, open func()) *tab {
 	}
 }
 
-// listen keeps what the console says, but for what is only information.
+// listen keeps where the tab goes and what the console says, but for what is only
+// information.
 func (tb *tab) listen(event any) {
 	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		if e.Type == network.ResourceTypeDocument {
+			tb.visit(e.Request.URL)
+		}
 	case *log.EventEntryAdded:
 		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
 			tb.keep("%s: %s (%s)", e.Entry.Source, e.Entry.Text, e.Entry.URL)
@@ -170,6 +178,26 @@ func (tb *tab) keep(format string, args ...any) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
 	tb.console = append(tb.console, fmt.Sprintf(format, args...))
+}
+
+func (tb *tab) visit(address string) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	tb.visited = append(tb.visited, address)
+}
+
+// lastVisit is the last address with a prefix to which the tab went.
+func (tb *tab) lastVisit(prefix string) string {
+	tb.t.Helper()
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	for _, address := range slices.Backward(tb.visited) {
+		if strings.HasPrefix(address, prefix) {
+			return address
+		}
+	}
+	tb.t.Fatalf("never at %s", prefix)
+	return ""
 }
 
 // expect allows messages of the console for the rest of the test. A browser writes
@@ -224,6 +252,14 @@ func (tb *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 func (tb *tab) goTo(address string) {
 	tb.t.Helper()
 	tb.do(chromedp.Navigate(address))
+}
+
+// close is the user closing the window.
+func (tb *tab) close() {
+	tb.t.Helper()
+	if _, err := chromedp.Call(tb.ctx, page.Close, cdp.Empty{}); err != nil {
+		tb.t.Fatal(err)
+	}
 }
 
 func (tb *tab) back() {

@@ -75,7 +75,7 @@ function standInTrials(call, list, who) {
     needsSession: true,
     inList: true,
     run: async () => {
-      await misbehave('fault', { name });
+      await misbehave('fault', { name, sub: who().sub });
       return list.start({}, { maxResults: 100 });
     },
   });
@@ -84,6 +84,7 @@ function standInTrials(call, list, who) {
     refusal('The administrator forbids it', 'domain_policy'),
     refusal('The Gmail API is switched off', 'gmail_disabled'),
     listing('Gmail throttles halfway', 'incomplete', 'throttled'),
+    listing('Access revoked halfway', 'incomplete', 'revoked'),
     listing('Messages that can’t be had', 'unavailable, too_large', 'unreadable'),
     listing('A slow Gmail', 'progress', 'slow'),
     {
