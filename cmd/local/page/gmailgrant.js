@@ -21,6 +21,7 @@
  * @property {string} [loginHint] e-mail address or user ID
  * @property {any} [place] comes back in `returned`: JSON
  * @property {string} [authorizationUrl] of an error
+ * @property {string} [back] address to go to in the end; the page left can't be gone back to
  *
  * @typedef {object} Return from a sign-in
  * @property {boolean} mine false: not begun in this tab, and therefore dropped
@@ -41,302 +42,284 @@
  */
 
 const ndjson = 'application/x-ndjson';
-const parameters = ['code', 'state', 'error', 'missing_scopes'];
 
-/** Seconds to wait, doubled with each answer in vain. @type {Members} */
-const pauses = { deadline: 0, response_size: 0, rate_limited: 1, upstream_unavailable: 1, network: 1 };
-
-/** The answer of a sign-in, for the GmailGrant that is made first. */
-let answer = globalThis.history ? takeAnswer() : null; // no history: not in a page
-
-function takeAnswer() {
-  const url = new URL(location.href);
-  const [code, state, error, missing] = parameters.map((name) => url.searchParams.get(name));
-  const key = `gmailgrant.state ${state}`;
-  const begun = load(key);
-  if (!begun && !(state && (code || error))) return null;
-  sessionStorage.removeItem(key);
-  for (const name of parameters) url.searchParams.delete(name);
-  history.replaceState(history.state, '', url);
-  return { begun, code, error, missingScopes: missing?.split(' ') ?? [] };
-}
+/** Reasons after which a list goes on by itself. */
+const passing = /^(deadline|response_size|rate_limited|upstream_unavailable|network)$/;
 
 /** @param {string} key */
-function load(key) {
-  return JSON.parse(sessionStorage.getItem(key) ?? 'null');
-}
+const load = (key) => JSON.parse(sessionStorage.getItem(key) ?? 'null');
 
 /** @param {string} key @param {any} value */
-function save(key, value) {
-  sessionStorage.setItem(key, JSON.stringify(value));
-}
-
-/** Sets parameters, leaves out empty ones. @param {string} address @param {Members} query */
-function withQuery(address, query) {
-  const url = new URL(address, location.href);
-  for (const [name, value] of Object.entries(query)) {
-    if (value) url.searchParams.delete(name);
-    for (const one of [value || []].flat()) url.searchParams.append(name, one);
-  }
-  return url.href;
-}
-
-/** Of RFC 7636, section 4.2. @param {string} verifier */
-async function challengeOf(verifier) {
-  const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier));
-  const base64 = btoa(String.fromCharCode(...new Uint8Array(hash)));
-  return base64.replaceAll('+', '-').replaceAll('/', '_').replace('=', '');
-}
+const save = (key, value) => sessionStorage.setItem(key, JSON.stringify(value));
 
 /** @param {number} seconds @param {AbortSignal} [signal] */
-function sleep(seconds, signal) {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    setTimeout(resolve, seconds * 1000);
-    signal?.addEventListener('abort', () => reject(signal.reason));
-  });
+const sleep = (seconds, signal) =>
+	new Promise((resolve, reject) => {
+		setTimeout(resolve, seconds * 1000);
+		signal?.addEventListener('abort', () => reject(signal.reason));
+	});
+
+/** How a sign-in ended, if that led here. */
+const answer = globalThis.history && takeAnswer(); // no history: not in a page
+
+function takeAnswer() {
+	const url = new URL(location.href);
+	const { code, state, error: reason, missing_scopes: missing } = Object.fromEntries(url.searchParams);
+	const key = `gmailgrant.state ${state}`;
+	const begun = load(key);
+	if (!begun && !(state && (code || reason))) return null;
+	sessionStorage.removeItem(key);
+	for (const name of ['code', 'state', 'error', 'missing_scopes']) url.searchParams.delete(name);
+	const back = new URL(begun?.back ?? url);
+	const here = back.pathname === url.pathname;
+	history.replaceState(null, '', here ? back : url);
+	const missingScopes = missing?.split(' ') ?? [];
+	return { ...begun, mine: !!begun, back: !here && back.href, code, reason, missingScopes };
+}
+
+/** @type {Promise<Return | null> | undefined} */
+let returned;
+
+/** Sets the parameters that have a value. @param {string} address @param {Members} query */
+function withQuery(address, query) {
+	const url = new URL(address, location.href);
+	for (const [name, value] of Object.entries(query)) {
+		if (value) url.searchParams.delete(name);
+		for (const one of [value || []].flat()) url.searchParams.append(name, one);
+	}
+	return url.href;
+}
+
+/** RFC 7636, section 4.2. @param {string} verifier */
+async function challengeOf(verifier) {
+	const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier));
+	return btoa(String.fromCharCode(...new Uint8Array(hash)))
+		.replaceAll('+', '-').replaceAll('/', '_').replace('=', '');
 }
 
 /** The JSON of a good answer, or its stream of lines. @param {string} url @param {RequestInit} init */
 async function send(url, init) {
-  /** @type {Members} */
-  let problem = { reason: 'network', detail: 'The functions gave no answer, or none to this page.' };
-  try {
-    const response = await fetch(url, init);
-    const { headers, ok, status } = response;
-    if (ok && headers.get('Content-Type') === ndjson) return response.body;
-    const body = status === 204 ? null : await response.json();
-    if (ok) return body;
-    problem = { ...problem, status, retry_after: headers.get('Retry-After'), ...body };
-  } catch (error) {
-    if (init.signal?.aborted) throw error;
-  }
-  throw new GmailGrantError(problem);
+	let problem = {};
+	try {
+		const response = await fetch(url, init);
+		const { headers, ok, status } = response;
+		if (headers.get('Content-Type') === ndjson) return response.body;
+		const body = status === 204 ? null : await response.json();
+		if (ok) return body;
+		problem = { status, retry_after: headers.get('Retry-After'), ...body };
+	} catch (error) {
+		if (init.signal?.aborted) throw error;
+	}
+	throw new GmailGrantError(problem);
 }
 
-/** Parsed lines; a stream that is cut just ends. @param {ReadableStream} stream @param {AbortSignal} [signal] */
+/** The objects in a stream; one that is cut just ends. @param {ReadableStream} stream @param {AbortSignal} [signal] */
 async function* linesOf(stream, signal) {
-  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = '';
-  try {
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      const lines = value.split('\n');
-      lines[0] = rest + lines[0];
-      rest = lines.pop();
-      for (const line of lines) yield JSON.parse(line);
-    }
-  } catch (error) {
-    if (signal?.aborted) throw error;
-  } finally {
-    reader.cancel().catch(() => {});
-  }
+	const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+	/** @type {any} */
+	let rest = '';
+	try {
+		for (;;) {
+			const { value, done } = await reader.read();
+			if (done) return;
+			const lines = (rest + value).split('\n');
+			rest = lines.pop();
+			for (const line of lines) yield JSON.parse(line);
+		}
+	} catch (error) {
+		if (signal?.aborted) throw error;
+	} finally {
+		reader.cancel().catch(() => {});
+	}
 }
 
+/** What goes wrong, apart from calls that were aborted. */
 export class GmailGrantError extends Error {
-  /** @param {Members} problem as the functions answer it */
-  constructor(problem) {
-    super(problem.detail ?? problem.reason);
-    /** @type {string} what to branch on; `network`: the functions gave no answer */
-    this.reason = problem.reason;
-    /** @type {number | undefined} */
-    this.status = problem.status;
-    /** @type {string | undefined} there if connecting again may help: connect(error) */
-    this.authorizationUrl = problem.authorization_url;
-    /** @type {string[]} */
-    this.missingScopes = problem.missing_scopes ?? [];
-    /** @type {number | undefined} seconds */
-    this.retryAfter = Number(problem.retry_after) || undefined;
-    /** @type {string | undefined} */
-    this.requestId = problem.request_id;
-    /** @type {string | undefined} where messages() can go on */
-    this.pageToken = problem.pageToken;
-  }
+	/** @type {string | undefined} where messages() can go on */
+	pageToken;
+
+	/** @param {Members} problem as the functions answer it */
+	constructor(problem) {
+		super(problem.detail ?? problem.reason ?? 'No complete answer.');
+		/** @type {string} what to branch on; `network`: no answer of the functions */
+		this.reason = problem.reason ?? 'network';
+		/** @type {number | undefined} */
+		this.status = problem.status;
+		/** @type {string | undefined} there if connecting again may help: connect(error) */
+		this.authorizationUrl = problem.authorization_url;
+		/** @type {string[]} */
+		this.missingScopes = problem.missing_scopes ?? [];
+		/** @type {number | undefined} seconds */
+		this.retryAfter = Number(problem.retry_after) || undefined;
+		/** @type {string | undefined} */
+		this.requestId = problem.request_id;
+	}
 }
 
 export class GmailGrant {
-  #options;
-  #bearer;
-  #key;
-  /** @type {Promise<void> | undefined} */
-  #renewal;
+	#options;
+	#bearer;
+	#key;
+	/** @type {Promise<void> | undefined} */
+	#renewal;
 
-  /** @param {Options} options */
-  constructor(options) {
-    this.#options = options;
-    this.#bearer = options.way === 'handoff';
-    this.#key = `gmailgrant.session ${this.#url('callback')}`; // goes to no other deployment
-    /** The sign-in that led here; null: none. Never rejects; every call waits for it. */
-    this.returned = this.#comeBack();
-  }
+	/** @param {Options} options */
+	constructor(options) {
+		this.#options = options;
+		this.#bearer = options.way === 'handoff';
+		this.#key = `gmailgrant.session ${options.baseUrl}`; // for no other deployment
+		/** The sign-in that led here; null: none. Never rejects; every call waits for it. */
+		this.returned = returned ??= this.#comeBack();
+	}
 
-  /** Leaves the page to sign in. @param {Departure} [departure] or an error */
-  async connect(departure = {}) {
-    location.assign(await this.#departure(departure));
-  }
+	/** Leaves the page to sign in. @param {Departure} [departure] or an error */
+	async connect({ authorizationUrl = this.#url('authurl'), prompt, loginHint, place, back } = {}) {
+		const state = crypto.randomUUID();
+		const verifier = this.#bearer && crypto.randomUUID() + crypto.randomUUID();
+		save(`gmailgrant.state ${state}`, { verifier, place, back });
+		location[back ? 'replace' : 'assign'](withQuery(authorizationUrl, {
+			return_to: this.#options.returnTo ?? location.origin + (this.#bearer ? '/' : location.pathname),
+			state,
+			prompt,
+			login_hint: loginHint,
+			code_challenge: verifier && await challengeOf(verifier),
+			code_challenge_method: verifier && 'S256',
+		}));
+	}
 
-  /** Trades a code of Google's popup, for `handoff`. @param {string} code @returns {Promise<Account>} */
-  async usePopupCode(code) {
-    return this.#trade({ code, redirect_uri: 'postmessage' });
-  }
+	/** Trades a code of Google's popup, for `handoff`. @param {string} code */
+	usePopupCode(code) {
+		return this.#trade({ code, redirect_uri: 'postmessage' });
+	}
 
-  /** Who is signed in; null: nobody. @returns {Promise<Account | null>} */
-  async who() {
-    return this.#call('callback').catch((error) => {
-      if (error.reason !== 'no_session') throw error;
-      return null;
-    });
-  }
+	/** Who is signed in. @returns {Promise<Account>} */
+	who() {
+		return this.#call('callback');
+	}
 
-  /**
-   * The messages that match, as they arrive. The list goes on by itself after an answer
-   * that is incomplete or cut, without gap or repeat, and waits for up to a minute where
-   * it is asked to. When it can't go on it throws; the error's pageToken goes on later.
-   * @param {Members} [query] parameters of listmessages; maxResults may be Infinity
-   * @param {{signal?: AbortSignal, onProgress?: (progress: Progress) => void}} [options]
-   * @returns {AsyncGenerator<Message, void, void>}
-   */
-  async *messages(query = {}, { signal, onProgress } = {}) {
-    const most = query.maxResults || (query.format ? 100 : Infinity);
-    const seen = new Set(); // since pageToken
-    /** @type {Progress} */
-    const progress = { received: 0, pageToken: query.pageToken };
-    for (let patience = 0; ; patience--) {
-      const { received, pageToken } = progress;
-      const maxResults = Math.min(most - received + seen.size, 999_999_999);
-      /** @type {GmailGrantError | null} */
-      let failure = new GmailGrantError({ reason: 'network', detail: 'The list was cut.' });
-      try {
-        const stream = await this.#call('listmessages', { ...query, pageToken, maxResults }, { headers: { Accept: ndjson }, signal });
-        for await (const line of linesOf(stream, signal)) {
-          if (!line.id) {
-            failure = this.#shortfall(line);
-            Object.assign(progress, { pageToken: undefined, incomplete: undefined, ...line });
-            seen.clear();
-          } else if (!seen.has(line.id)) {
-            seen.add(line.id);
-            progress.received++;
-            onProgress?.({ ...progress });
-            yield line;
-            signal?.throwIfAborted();
-          }
-        }
-      } catch (error) {
-        if (!(error instanceof GmailGrantError)) throw error;
-        failure = error;
-      }
-      if (!failure) return onProgress?.({ ...progress });
-      if (progress.received > received || progress.pageToken !== pageToken) patience = 4;
-      const seconds = Math.max(pauses[failure.reason] * 2 ** (4 - patience), failure.retryAfter ?? 0);
-      failure.pageToken = progress.pageToken;
-      if (patience < 1 || !(seconds <= 60)) throw failure;
-      onProgress?.({ ...progress, pause: { reason: failure.reason, seconds } });
-      await sleep(seconds, signal);
-    }
-  }
+	/**
+	 * The messages that match, as they arrive. The list goes on by itself after an answer
+	 * that is incomplete or cut, without gap or repeat, and waits for up to a minute where
+	 * it is asked to. When it can't go on it throws; the error's pageToken goes on later.
+	 * @param {Members} [query] parameters of listmessages
+	 * @param {{signal?: AbortSignal, onProgress?: (progress: Progress) => void}} [options]
+	 * @returns {AsyncGenerator<Message, void, void>}
+	 */
+	async *messages(query = {}, { signal, onProgress } = {}) {
+		const most = query.maxResults || (query.format && !query.id && 100); // as without this module
+		const seen = new Set(); // since pageToken
+		/** @type {Progress} */
+		const progress = { received: 0, pageToken: query.pageToken };
+		for (let tries = 0; progress.received !== most; tries--) {
+			const { received, pageToken } = progress;
+			const maxResults = most && most - received + seen.size;
+			try {
+				const stream = await this.#call('listmessages', { ...query, pageToken, maxResults }, { signal });
+				for await (const line of linesOf(stream, signal)) {
+					if (!line.id) {
+						progress.pageToken = line.nextPageToken ?? (line.incomplete && pageToken);
+						if (line.incomplete) throw this.#problem(line.incomplete);
+						return onProgress?.({ ...progress });
+					}
+					if (seen.has(line.id)) continue;
+					seen.add(line.id);
+					progress.received++;
+					onProgress?.({ ...progress });
+					yield line;
+					signal?.throwIfAborted();
+				}
+				throw new GmailGrantError({});
+			} catch (/** @type {any} */ error) {
+				const moved = progress.pageToken !== pageToken;
+				if (moved) seen.clear();
+				if (moved || progress.received > received) tries = 3;
+				const { reason, retryAfter: seconds = 2 ** (3 - tries) } = error;
+				Object.assign(error, { pageToken: progress.pageToken });
+				if (!tries || seconds > 60 || !passing.test(reason)) throw error;
+				onProgress?.({ ...progress, pause: { reason, seconds } });
+				await sleep(seconds, signal);
+			}
+		}
+	}
 
-  /** One message; null: it is gone. @param {string} id @param {{format?: string, signal?: AbortSignal}} [options] @returns {Promise<Message | null>} */
-  async message(id, { format = 'full', signal } = {}) {
-    const list = await this.#call('listmessages', { id, format }, { signal });
-    const failure = this.#shortfall(list);
-    if (failure) throw failure;
-    return list.messages[0] ?? null;
-  }
+	/** One message; null: it is gone. @param {string} id @param {{format?: string, signal?: AbortSignal}} [options] */
+	async message(id, { format = 'full', signal } = {}) {
+		for await (const message of this.messages({ id, format }, { signal })) return message;
+		return null;
+	}
 
-  /** Ends the session here; the grant stays, so that connecting again asks nothing. */
-  async signOut() {
-    if (!this.#bearer) await this.#call('callback', {}, { method: 'DELETE' });
-    sessionStorage.removeItem(this.#key);
-  }
+	/** Ends the session here; the grant stays, so that connecting again asks nothing. */
+	async signOut() {
+		if (!this.#bearer) await this.#call('callback', {}, { method: 'DELETE' });
+		sessionStorage.removeItem(this.#key);
+	}
 
-  /** Ends the grant, for every device; false: Google did not confirm it. */
-  async disconnect() {
-    const ended = await this.#call('callback', { grant: 'revoke' }, { method: 'DELETE' });
-    sessionStorage.removeItem(this.#key);
-    return ended?.revoked !== false;
-  }
+	/** Ends the grant, for every device; false: Google did not confirm it. */
+	async disconnect() {
+		const ended = await this.#call('callback', { grant: 'revoke' }, { method: 'DELETE' });
+		sessionStorage.removeItem(this.#key);
+		return ended?.revoked !== false;
+	}
 
-  /** @param {string} name @param {Members} [query] */
-  #url(name, query = {}) {
-    const { baseUrl } = this.#options;
-    const pattern = baseUrl.includes('{function}') ? baseUrl : baseUrl.replace(/\/?$/, '/{function}');
-    return withQuery(pattern.replace('{function}', name), query);
-  }
+	/** @param {string} name @param {Members} [query] */
+	#url(name, query = {}) {
+		const { baseUrl } = this.#options;
+		const base = baseUrl.includes('{function}') ? baseUrl : `${baseUrl}/{function}`;
+		return withQuery(base.replace('{function}', name), query);
+	}
 
-  /** Why a list is incomplete; null: it is not. @param {Members} list */
-  #shortfall({ incomplete }) {
-    const prompt = incomplete?.reason === 'revoked' && 'consent';
-    return incomplete ? new GmailGrantError({ ...incomplete, authorization_url: prompt ? this.#url('authurl', { prompt }) : undefined }) : null;
-  }
+	/** One not told by the functions. @param {Members} problem */
+	#problem(problem) {
+		const prompt = /scope|revoked/.test(problem.reason) && 'consent';
+		const authorization_url = passing.test(problem.reason) ? undefined : this.#url('authurl', { prompt });
+		return new GmailGrantError({ ...problem, authorization_url });
+	}
 
-  /** Remembers what the return needs; gives the address to go to. @param {Departure & {from?: string}} departure */
-  async #departure({ authorizationUrl = this.#url('authurl'), prompt, loginHint, place, from }) {
-    const { returnTo = location.origin + (this.#bearer ? '/' : location.pathname) } = this.#options;
-    const state = crypto.randomUUID();
-    const verifier = this.#bearer && crypto.randomUUID() + crypto.randomUUID();
-    save(`gmailgrant.state ${state}`, { verifier, place, from });
-    return withQuery(authorizationUrl, {
-      return_to: returnTo,
-      state,
-      prompt,
-      login_hint: loginHint,
-      code_challenge: verifier && (await challengeOf(verifier)),
-      code_challenge_method: verifier && 'S256',
-    });
-  }
+	/** @returns {Promise<Return | null>} */
+	async #comeBack() {
+		if (!answer) return null;
+		const { code, verifier, back, reason, ...end } = /** @type {Members & Return} */ (answer);
+		try {
+			if (end.mine && reason) throw this.#problem({ reason, missing_scopes: end.missingScopes });
+			if (verifier) await this.#trade({ code, code_verifier: verifier });
+			if (back) {
+				location.replace(back);
+				await sleep(10);
+			}
+		} catch (error) {
+			end.error = /** @type {GmailGrantError} */ (error);
+		}
+		return end;
+	}
 
-  /** @returns {Promise<Return | null>} */
-  async #comeBack() {
-    if (!answer) return null;
-    const { begun, code, error: reason, missingScopes: missing_scopes } = answer;
-    answer = null;
-    if (!begun) return { mine: false, missingScopes: [] };
-    /** @type {Return} */
-    const end = { mine: true, place: begun.place, missingScopes: missing_scopes };
-    try {
-      const authorization_url = this.#url('authurl', { prompt: missing_scopes[0] && 'consent' });
-      if (reason) throw new GmailGrantError({ reason, authorization_url, missing_scopes });
-      if (begun.verifier) await this.#trade({ code, code_verifier: begun.verifier });
-      if (begun.from) location.replace(begun.from);
-    } catch (error) {
-      end.error = /** @type {GmailGrantError} */ (error);
-    }
-    return end;
-  }
+	/** Code for session. @param {Members} members */
+	async #trade(members) {
+		const headers = { 'Content-Type': 'application/json' };
+		const body = JSON.stringify(members);
+		save(this.#key, await send(this.#url('callback'), { method: 'POST', credentials: 'omit', headers, body }));
+	}
 
-  /** Code for session. @param {Members} members @returns {Promise<Account>} */
-  async #trade(members) {
-    const headers = { 'Content-Type': 'application/json' };
-    const { session, ...account } = await send(this.#url('callback'), { method: 'POST', headers, body: JSON.stringify(members), credentials: 'omit' });
-    save(this.#key, { session, sub: account.user.sub });
-    return account;
-  }
+	/** @param {string} name @param {Members} [query] @param {RequestInit} [init] @returns {Promise<any>} */
+	async #call(name, query, init = {}) {
+		await this.returned;
+		await this.#renewal;
+		const { session, user } = (this.#bearer && load(this.#key)) || {};
+		if (this.#bearer && !session) throw this.#problem({ reason: 'no_session', status: 401 });
+		const headers = { Accept: ndjson, ...(session && { Authorization: `Bearer ${session}` }) };
+		return send(this.#url(name, query), { ...init, headers, credentials: session ? 'omit' : 'include' }).catch(async (error) => {
+			if (session && error.status === 401 && load(this.#key)?.session === session) {
+				sessionStorage.removeItem(this.#key);
+				if (!init.method && error.reason.includes('session')) await (this.#renewal ??= this.#renew(user.sub));
+			}
+			throw error;
+		});
+	}
 
-  /** @param {string} name @param {Members} [query] @param {RequestInit} [init] @returns {Promise<any>} */
-  async #call(name, query, init = {}) {
-    await this.returned;
-    await this.#renewal;
-    const url = this.#url(name, query);
-    if (!this.#bearer) return send(url, { ...init, credentials: 'include' });
-    const { session, sub } = load(this.#key) ?? {};
-    if (!session) throw new GmailGrantError({ reason: 'no_session', status: 401, authorization_url: this.#url('authurl') });
-    const headers = { ...init.headers, Authorization: `Bearer ${session}` };
-    return send(url, { ...init, headers, credentials: 'omit' }).catch(async (error) => {
-      if (error.status === 401 && load(this.#key)?.session === session) {
-        sessionStorage.removeItem(this.#key);
-        if (!init.method && /session/.test(error.reason)) await (this.#renewal ??= this.#renew(sub));
-      }
-      throw error;
-    });
-  }
-
-  /** Leaves for a new session, once a minute at most. @param {string} loginHint */
-  async #renew(loginHint) {
-    const last = 'gmailgrant.renewed';
-    if (this.#options.renew === false || Date.now() - load(last) < 60_000) return;
-    save(last, Date.now());
-    location.replace(await this.#departure({ loginHint, from: location.href }));
-    await sleep(10); // the page is gone by then, unless the user chose to stay
-  }
+	/** Leaves for a new session, once a minute at most. @param {string} loginHint */
+	async #renew(loginHint) {
+		if (this.#options.renew === false || Date.now() - load('gmailgrant.renewed') < 60_000) return;
+		save('gmailgrant.renewed', Date.now());
+		await this.connect({ loginHint, back: location.href });
+		await sleep(10); // the page is gone by then, unless the user chose to stay
+	}
 }
