@@ -26,7 +26,7 @@ import (
 
 // patience is how long a tab may take on a machine that is busy with something
 // else; nothing waits for it to pass.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // Values of Chromium's setting for third-party cookies, as in chrome://settings.
 const (
