@@ -128,15 +128,17 @@ func TestThrottledListGoesOn(t *testing.T) {
 	b.connect("")
 	whole, _ := b.list("maxResults=100")
 
-	b.misbehave("fault?name=throttled")
-	begin, ending := b.list("maxResults=100")
-	incomplete, _ := ending["incomplete"].(map[string]any)
-	if reason := object(incomplete).text("reason"); reason != "rate_limited" || incomplete["retry_after"] == nil {
-		t.Fatalf("%d messages, then %v", len(begin), ending)
-	}
-	rest, ending := b.list("maxResults=" + strconv.Itoa(100-len(begin)) + "&pageToken=" + ending.text("nextPageToken"))
-	if ending["incomplete"] != nil || !slices.Equal(ids(append(begin, rest...)), ids(whole)) {
-		t.Errorf("%d messages, then %d and %v: not the list", len(begin), len(rest), ending)
+	for name, seconds := range map[string]float64{"throttled": 1800, "throttled_briefly": 25} {
+		b.misbehave("fault?name=" + name)
+		begin, ending := b.list("maxResults=100")
+		incomplete, _ := ending["incomplete"].(map[string]any)
+		if reason := object(incomplete).text("reason"); reason != "rate_limited" || incomplete["retry_after"] != seconds {
+			t.Fatalf("%s: %d messages, then %v", name, len(begin), ending)
+		}
+		rest, ending := b.list("maxResults=" + strconv.Itoa(100-len(begin)) + "&pageToken=" + ending.text("nextPageToken"))
+		if ending["incomplete"] != nil || !slices.Equal(ids(append(begin, rest...)), ids(whole)) {
+			t.Errorf("%s: %d messages, then %d and %v: not the list", name, len(begin), len(rest), ending)
+		}
 	}
 }
 

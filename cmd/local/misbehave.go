@@ -14,8 +14,8 @@ const longerThanAnAnswer = 10_000_000
 
 // faultsNamed is what the page can order of the stand-in's Gmail; nil if there is
 // no such name. Names that are a reason of the functions show a front end that
-// reason. sub is who ordered it.
-func (g *google) faultsNamed(name, sub string) []fakegoogle.Fault {
+// reason.
+func faultsNamed(name string) []fakegoogle.Fault {
 	switch name {
 	case "rate_limited":
 		return []fakegoogle.Fault{refusal("dailyLimitExceeded")}
@@ -23,12 +23,10 @@ func (g *google) faultsNamed(name, sub string) []fakegoogle.Fault {
 		return []fakegoogle.Fault{refusal("domainPolicy")}
 	case "gmail_disabled":
 		return []fakegoogle.Fault{refusal("accessNotConfigured")}
-	case "throttled": // the third batch is put off for longer than the functions wait
-		later := http.Header{"Retry-After": {"1800"}}
-		return []fakegoogle.Fault{{Op: "gmail.batch", After: 2, Times: 1, Status: http.StatusTooManyRequests, Header: later}}
-	case "revoked": // while the list is being read, once a part of it has been delivered
-		revoke := func(*http.Request) { g.RevokeAccess(sub) }
-		return []fakegoogle.Fault{{Op: "gmail.batch", After: 2, Times: 1, Hold: revoke}}
+	case "throttled": // for longer than anybody waits
+		return []fakegoogle.Fault{putOff("1800")}
+	case "throttled_briefly": // for longer than the functions wait, but not the front end
+		return []fakegoogle.Fault{putOff("25")}
 	case "unreadable": // one message that Gmail doesn't give, one that fits into no answer
 		return []fakegoogle.Fault{
 			{Op: "gmail.batch.part", After: 3, Times: 1, Status: http.StatusBadRequest},
@@ -38,6 +36,12 @@ func (g *google) faultsNamed(name, sub string) []fakegoogle.Fault {
 		return []fakegoogle.Fault{{Op: "gmail.batch", Times: 4, Delay: time.Second}}
 	}
 	return nil
+}
+
+// putOff makes the third batch one that is to be sent again after some seconds.
+func putOff(seconds string) fakegoogle.Fault {
+	later := http.Header{"Retry-After": {seconds}}
+	return fakegoogle.Fault{Op: "gmail.batch", After: 2, Times: 1, Status: http.StatusTooManyRequests, Header: later}
 }
 
 // refusal makes the next list call fail with one of Gmail's own reasons that the
@@ -62,7 +66,7 @@ func (g *google) serveRevoke(w http.ResponseWriter, r *http.Request) {
 // serveFault makes the stand-in's Gmail fail in one way, and in no way ordered
 // before.
 func (g *google) serveFault(w http.ResponseWriter, r *http.Request) {
-	ordered := g.faultsNamed(r.FormValue("name"), r.FormValue("sub"))
+	ordered := faultsNamed(r.FormValue("name"))
 	if ordered == nil {
 		http.Error(w, "no such fault", http.StatusBadRequest)
 		return

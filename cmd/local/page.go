@@ -22,13 +22,21 @@ func newPageHandler(p place, g *google, popup popup) http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(files))
-	mux.Handle("GET /gmailgrant.js", forAnyOrigin(http.FileServerFS(files)))
+	mux.Handle("GET /gmailgrant.js", importable(http.FileServerFS(files)))
 	mux.Handle("GET /config.json", serveConfig(p, g, popup))
 	if !g.real {
 		mux.HandleFunc("POST /stand-in/revoke", g.serveRevoke)
 		mux.HandleFunc("POST /stand-in/fault", g.serveFault)
 	}
 	return withPageHeaders(contentSecurityPolicy(p, popup), onOrigin(p, http.NewCrossOriginProtection().Handler(mux)))
+}
+
+// importable lets pages of every origin import a module.
+func importable(module http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		module.ServeHTTP(w, r)
+	})
 }
 
 // onOrigin sends other spellings of the host, 127.0.0.1 say, to the one that the
@@ -39,14 +47,6 @@ func onOrigin(p place, next http.Handler) http.Handler {
 			http.Redirect(w, r, p.page(), http.StatusTemporaryRedirect)
 			return
 		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// forAnyOrigin lets pages of any origin import a module: it holds no secret.
-func forAnyOrigin(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Access-Control-Allow-Origin", "*")
 		next.ServeHTTP(w, r)
 	})
 }

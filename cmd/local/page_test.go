@@ -52,7 +52,7 @@ func TestPageHeaders(t *testing.T) {
 // it from nowhere else.
 func TestPageIsComplete(t *testing.T) {
 	h := testPage(t, "http://localhost:8080", false)
-	reference := regexp.MustCompile(`(?:src|href)="([^"]+)"|from '\./([^']+)'`)
+	reference := regexp.MustCompile(`(?:src|href)="([^"#]+)"|from '\./([^']+)'`)
 	queue, seen := []string{""}, map[string]bool{}
 	for len(queue) > 0 {
 		name := queue[0]
@@ -70,8 +70,22 @@ func TestPageIsComplete(t *testing.T) {
 			queue = append(queue, found[1]+found[2])
 		}
 	}
-	if !seen["page.js"] || !seen["lines.js"] || !seen["mail.js"] || !seen["page.css"] {
+	if !seen["page.js"] || !seen["gmailgrant.js"] || !seen["mail.js"] || !seen["page.css"] {
 		t.Errorf("found only %v", seen)
+	}
+}
+
+// Pages of other origins can import the module, and nothing else.
+func TestModuleCanBeImported(t *testing.T) {
+	h := testPage(t, "http://localhost:8080", false)
+	for path, want := range map[string]string{"/gmailgrant.js": "*", "/mail.js": "", "/config.json": "", "/": ""} {
+		response := ask(h, http.MethodGet, "http://localhost:8081"+path)
+		if got := response.Header.Get("Access-Control-Allow-Origin"); got != want {
+			t.Errorf("%s: allowed to %q, want %q", path, got, want)
+		}
+		if got := response.Header.Get("Content-Type"); want != "" && got != "text/javascript; charset=utf-8" {
+			t.Errorf("%s: type %q", path, got)
+		}
 	}
 }
 

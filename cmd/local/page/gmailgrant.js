@@ -1,39 +1,38 @@
 /**
- * gmailgrant in the browser: connects a Gmail account, lists its messages, never holds a
- * token of Google. One file without dependencies, to be imported or copied.
+ * gmailgrant in the browser: connects a Gmail account, lists its messages, and never holds
+ * a token of Google. One file without dependencies, to be imported or copied.
  *
  * On a page that imports it, `state` with `code` or `error` in the address is the answer
- * of a sign-in: it leaves the address at once, before another script can read it. Bearer
- * sessions are kept in sessionStorage, where they live as long as the tab.
+ * of a sign-in: it leaves the address at once, before another script can read it. A Bearer
+ * session is kept in sessionStorage: each tab has its own, until it is closed.
  *
  * @typedef {object} Options
- * @property {string} baseUrl BASE_URL of the deployment
- * @property {'cookie' | 'handoff'} [way] `cookie` (default) on the site of the functions,
- *   `handoff` on any other
+ * @property {string} baseUrl BASE_URL of the deployment; a path like "/api" will do too
+ * @property {'cookie' | 'handoff'} [way] `cookie` (default) for a page on the site of the
+ *   functions, `handoff` for any other
  * @property {string} [returnTo] where a sign-in ends; default the page it began on or, for
- *   `handoff`, which needs an entry of RETURN_URLS, origin + "/"
- * @property {boolean} [renew] whether a call whose Bearer session has ended leaves the page
- *   for a new one, which asks the user nothing, and comes back (default). Like a reload it
- *   loses what is in memory: save that on `pagehide`. Otherwise the call fails
+ *   `handoff`, origin + "/". There it has to be an entry of RETURN_URLS
+ * @property {boolean} [renew] what a GET does when the Bearer session has ended: leave the
+ *   page for a new one, which asks the user nothing, and come back (default). As by a reload
+ *   what is only in memory is lost: save it on `pagehide`. `false`: stay, and fail
  *
  * @typedef {object} Departure
  * @property {string} [prompt] `consent`, `select_account`, or both
  * @property {string} [loginHint] e-mail address or user ID
- * @property {any} [place] comes back in `returned`: JSON
+ * @property {any} [place] JSON that comes back in `returned`: where in the app, say
  * @property {string} [authorizationUrl] of an error
- * @property {string} [back] address to go to in the end; the page left can't be gone back to
+ * @property {string} [back] where to go on after the return; history then forgets this page
  *
  * @typedef {object} Return from a sign-in
- * @property {boolean} mine false: not begun in this tab, and therefore dropped
- * @property {any} [place] as given to connect()
+ * @property {boolean} mine false: this tab did not begin it, so it was dropped
+ * @property {any} [place]
  * @property {string[]} missingScopes not granted
  * @property {GmailGrantError} [error] why it failed
  *
  * @typedef {object} Progress
  * @property {number} received messages so far
- * @property {string} [pageToken] where the answer under way began; at the end: what follows
- * @property {number} [resultSizeEstimate]
- * @property {{reason: string, seconds: number}} [pause] before the list goes on
+ * @property {string} [pageToken] where the answer under way began; at the end, what follows
+ * @property {{reason: string, seconds: number}} [pause] how long the list waits, and why
  *
  * @typedef {{user: {sub: string, email?: string, name?: string, picture?: string},
  *   scopes: string[], missing_scopes: string[], expires_in: number}} Account
@@ -67,14 +66,11 @@ function takeAnswer() {
 	const { code, state, error: reason, missing_scopes: missing } = Object.fromEntries(url.searchParams);
 	const key = `gmailgrant.state ${state}`;
 	const begun = load(key);
-	if (!begun && !(state && (code || reason))) return null;
+	if (!state || !(begun || code || reason)) return null;
 	sessionStorage.removeItem(key);
 	for (const name of ['code', 'state', 'error', 'missing_scopes']) url.searchParams.delete(name);
-	const back = new URL(begun?.back ?? url);
-	const here = back.pathname === url.pathname;
-	history.replaceState(null, '', here ? back : url);
-	const missingScopes = missing?.split(' ') ?? [];
-	return { ...begun, mine: !!begun, back: !here && back.href, code, reason, missingScopes };
+	history.replaceState(null, '', url);
+	return { ...begun, mine: !!begun, code, reason, missingScopes: missing?.split(' ') ?? [] };
 }
 
 /** @type {Promise<Return | null> | undefined} */
@@ -140,7 +136,7 @@ export class GmailGrantError extends Error {
 
 	/** @param {Members} problem as the functions answer it */
 	constructor(problem) {
-		super(problem.detail ?? problem.reason ?? 'No complete answer.');
+		super(problem.detail ?? problem.reason ?? 'No whole answer.');
 		/** @type {string} what to branch on; `network`: no answer of the functions */
 		this.reason = problem.reason ?? 'network';
 		/** @type {number | undefined} */
@@ -161,7 +157,7 @@ export class GmailGrant {
 	#bearer;
 	#key;
 	/** @type {Promise<void> | undefined} */
-	#renewal;
+	#gone;
 
 	/** @param {Options} options */
 	constructor(options) {
@@ -187,14 +183,17 @@ export class GmailGrant {
 		}));
 	}
 
-	/** Trades a code of Google's popup, for `handoff`. @param {string} code */
+	/** Trades a code of Google's popup, for `handoff`. @param {string} code @returns {Promise<Account>} */
 	usePopupCode(code) {
 		return this.#trade({ code, redirect_uri: 'postmessage' });
 	}
 
-	/** Who is signed in. @returns {Promise<Account>} */
+	/** Who is signed in; null: nobody. @returns {Promise<Account | null>} */
 	who() {
-		return this.#call('callback');
+		return this.#call('callback').catch((error) => {
+			if (error.reason !== 'no_session') throw error;
+			return null;
+		});
 	}
 
 	/**
@@ -233,7 +232,7 @@ export class GmailGrant {
 				const moved = progress.pageToken !== pageToken;
 				if (moved) seen.clear();
 				if (moved || progress.received > received) tries = 3;
-				const { reason, retryAfter: seconds = 2 ** (3 - tries) } = error;
+				const { reason, retryAfter: seconds = 4 - tries } = error;
 				Object.assign(error, { pageToken: progress.pageToken });
 				if (!tries || seconds > 60 || !passing.test(reason)) throw error;
 				onProgress?.({ ...progress, pause: { reason, seconds } });
@@ -242,7 +241,11 @@ export class GmailGrant {
 		}
 	}
 
-	/** One message; null: it is gone. @param {string} id @param {{format?: string, signal?: AbortSignal}} [options] */
+	/**
+	 * One message; null: it is gone.
+	 * @param {string} id
+	 * @param {{format?: string, signal?: AbortSignal}} [options]
+	 */
 	async message(id, { format = 'full', signal } = {}) {
 		for await (const message of this.messages({ id, format }, { signal })) return message;
 		return null;
@@ -268,7 +271,7 @@ export class GmailGrant {
 		return withQuery(base.replace('{function}', name), query);
 	}
 
-	/** One not told by the functions. @param {Members} problem */
+	/** A failure that the functions did not tell as such. @param {Members} problem */
 	#problem(problem) {
 		const prompt = /scope|revoked/.test(problem.reason) && 'consent';
 		const authorization_url = passing.test(problem.reason) ? undefined : this.#url('authurl', { prompt });
@@ -282,9 +285,9 @@ export class GmailGrant {
 		try {
 			if (end.mine && reason) throw this.#problem({ reason, missing_scopes: end.missingScopes });
 			if (verifier) await this.#trade({ code, code_verifier: verifier });
-			if (back) {
+			if (back && back !== location.href) {
 				location.replace(back);
-				await sleep(10);
+				await sleep(1); // so that no call begins that this would end
 			}
 		} catch (error) {
 			end.error = /** @type {GmailGrantError} */ (error);
@@ -292,32 +295,41 @@ export class GmailGrant {
 		return end;
 	}
 
-	/** Code for session. @param {Members} members */
+	/** Code for session. @param {Members} members @returns {Promise<any>} */
 	async #trade(members) {
 		const headers = { 'Content-Type': 'application/json' };
 		const body = JSON.stringify(members);
-		save(this.#key, await send(this.#url('callback'), { method: 'POST', credentials: 'omit', headers, body }));
+		const account = await send(this.#url('callback'), { method: 'POST', credentials: 'omit', headers, body });
+		save(this.#key, account);
+		return account;
 	}
 
-	/** @param {string} name @param {Members} [query] @param {RequestInit} [init] @returns {Promise<any>} */
+	/**
+	 * A call with the session.
+	 * @param {string} name
+	 * @param {Members} [query]
+	 * @param {RequestInit} [init]
+	 * @returns {Promise<any>}
+	 */
 	async #call(name, query, init = {}) {
 		await this.returned;
-		await this.#renewal;
+		await this.#gone;
 		const { session, user } = (this.#bearer && load(this.#key)) || {};
 		if (this.#bearer && !session) throw this.#problem({ reason: 'no_session', status: 401 });
 		const headers = { Accept: ndjson, ...(session && { Authorization: `Bearer ${session}` }) };
 		return send(this.#url(name, query), { ...init, headers, credentials: session ? 'omit' : 'include' }).catch(async (error) => {
 			if (session && error.status === 401 && load(this.#key)?.session === session) {
 				sessionStorage.removeItem(this.#key);
-				if (!init.method && error.reason.includes('session')) await (this.#renewal ??= this.#renew(user.sub));
+				if (!init.method && /session/.test(error.reason)) this.#gone = this.#renew(user.sub);
 			}
+			await this.#gone;
 			throw error;
 		});
 	}
 
 	/** Leaves for a new session, once a minute at most. @param {string} loginHint */
 	async #renew(loginHint) {
-		if (this.#options.renew === false || Date.now() - load('gmailgrant.renewed') < 60_000) return;
+		if (this.#options.renew === false || Date.now() - load('gmailgrant.renewed') < 60000) return;
 		save('gmailgrant.renewed', Date.now());
 		await this.connect({ loginHint, back: location.href });
 		await sleep(10); // the page is gone by then, unless the user chose to stay

@@ -1,27 +1,24 @@
-/** The list of messages on the page: rows appear as lines arrive. */
+/** The list of messages on the page: rows appear as messages arrive. */
 
 import { button, byID, code, element } from './dom.js';
+import { GmailGrantError } from './gmailgrant.js';
 import * as mail from './mail.js';
-import { countInWords, cutList, dateInShort, incompleteList, retryInWords } from './sentences.js';
+import { countInWords, dateInShort, incompleteList, pauseInWords, retryInWords } from './sentences.js';
 
 const pageSize = 50;
 const details = { format: 'metadata', metadataHeaders: ['From', 'Subject', 'Date'] };
 
 export class MessageList {
-  #functions;
-  #on; // {open(message), goOn(), reconnect()}: what its buttons do
+  #gmail; // () => GmailGrant
+  #on; // {open(message), goOn(), reconnect(error)}: what its buttons do
   #search = {}; // parameters of the list shown
   #cursor; // where it goes on
   #shown = new Set(); // IDs of its messages on the page
   #request = null; // AbortController of the request under way
 
-  constructor(functions, on) {
-    this.#functions = functions;
+  constructor(gmail, on) {
+    this.#gmail = gmail;
     this.#on = on;
-  }
-
-  get cursor() {
-    return this.#cursor;
   }
 
   /** Ends the request under way and shows nothing. */
@@ -33,19 +30,19 @@ export class MessageList {
 
   /**
    * Replaces the list, but not before there is something to show; one that failed is
-   * no list. `through` may change the lines on their way.
+   * no list.
    */
-  async start(search, { maxResults = pageSize, through } = {}) {
+  async start(search, { maxResults = pageSize } = {}) {
     this.#search = search;
     try {
-      await this.#read({ maxResults }, { fresh: true, through });
+      await this.#read({ maxResults }, true);
     } catch (error) {
       if (error.name !== 'AbortError') this.clear();
       throw error;
     }
   }
 
-  /** Shows what follows or, of a stream that was cut, what is not there yet. */
+  /** Shows what follows, or what is not there yet of a list that could not go on. */
   async goOn() {
     if (this.#request) return;
     const last = byID('rows').lastElementChild;
@@ -56,29 +53,32 @@ export class MessageList {
     (firstNew ?? byID('count')).focus({ preventScroll: true });
   }
 
-  /** Reads an answer to its end; a newer request ends an older one. */
-  async #read(place, { fresh = false, through = (lines) => lines } = {}) {
+  /**
+   * Reads a list to its end, or as far as it can be had; a newer one ends an older one.
+   * Until something arrives of a fresh list, what is on the page belongs to another.
+   */
+  async #read(place, fresh = false) {
     this.#request?.abort();
     const mine = this.#request = new AbortController();
-    const lines = this.#functions.listLines({ ...this.#search, ...details, ...place }, mine);
-    let stale = fresh; // what is on the page belongs to another list
-    let received = 0;
-    let ending = null;
-    showProgress(received, place.maxResults);
+    let stale = fresh;
+    let progress = { received: 0 };
+    const onProgress = (now) => {
+      progress = now;
+      showProgress(now, place.maxResults);
+    };
+    showProgress(progress, place.maxResults);
     try {
-      for await (const line of through(lines)) {
-        mine.signal.throwIfAborted();
+      const query = { ...this.#search, ...details, ...place };
+      for await (const message of this.#gmail().messages(query, { signal: mine.signal, onProgress })) {
         if (stale) this.#empty();
         stale = false;
-        if ('id' in line) {
-          this.#add(line);
-          showProgress(++received, place.maxResults);
-        } else {
-          ending = line;
-        }
+        this.#add(message);
       }
       if (stale) this.#empty();
-      this.#end(ending, place.pageToken);
+      this.#end(progress.pageToken);
+    } catch (error) {
+      if (stale || !(error instanceof GmailGrantError)) throw error;
+      this.#end(error.pageToken, error);
     } finally {
       if (this.#request === mine) {
         this.#request = null;
@@ -101,41 +101,36 @@ export class MessageList {
     byID('rows').append(row(message, () => this.#on.open(message)));
   }
 
-  /** `ending` is null when the stream was cut; then the list goes on where this answer began. */
-  #end(ending, pageToken) {
-    this.#cursor = ending ? ending.nextPageToken : pageToken;
-    byID('count').textContent = countInWords(this.#shown.size, !ending || Boolean(this.#cursor));
-    byID('list-end').replaceChildren(...this.#wayOn(ending));
+  /** Says how much there is and offers the way on; `error` is why the list stopped early. */
+  #end(cursor, error) {
+    this.#cursor = cursor;
+    byID('count').textContent = countInWords(this.#shown.size, Boolean(error || cursor));
+    byID('list-end').replaceChildren(...this.#wayOn(error));
   }
 
-  #wayOn(ending) {
-    if (!ending) return [warning([cutList], button('Go on', this.#on.goOn, 'primary'))];
-    if (ending.incomplete) return [this.#incomplete(ending.incomplete)];
-    return this.#cursor ? [button('Load more', this.#on.goOn)] : [];
-  }
-
-  #incomplete({ reason, retry_after: retryAfter }) {
-    const sentence = [incompleteList(reason), retryInWords(retryAfter), ' ', code(reason)];
-    if (reason === 'revoked') return warning(sentence, button('Connect again', this.#on.reconnect, 'primary'));
-    return this.#cursor ? warning(sentence, button('Continue', this.#on.goOn, 'primary')) : warning(sentence);
+  #wayOn(error) {
+    if (!error) return this.#cursor ? [button('Load more', this.#on.goOn)] : [];
+    const sentence = element('p', {}, incompleteList(error.reason), retryInWords(error.retryAfter), ' ', code(error.reason));
+    const wayOut = error.authorizationUrl
+      ? button('Connect again', () => this.#on.reconnect(error), 'primary')
+      : button('Continue', this.#on.goOn, 'primary');
+    return [element('div', { className: 'notice warn' }, sentence, wayOut)];
   }
 }
 
-function showProgress(received, most) {
+function showProgress({ received, pause }, most) {
   byID('rows').ariaBusy = 'true';
   byID('progress').hidden = false;
   byID('progress-bar').max = most;
   byID('progress-bar').value = received;
   byID('progress-count').textContent = received.toLocaleString();
+  byID('pause').textContent = pause ? pauseInWords(pause) : '';
 }
 
 function hideProgress() {
   byID('rows').ariaBusy = 'false';
   byID('progress').hidden = true;
-}
-
-function warning(sentence, ...actions) {
-  return element('div', { className: 'notice warn' }, element('p', {}, ...sentence), ...actions);
+  byID('pause').textContent = '';
 }
 
 function row(message, open) {

@@ -1,24 +1,22 @@
-import { Functions, Problem } from './api.js';
 import { button, byID, code, element, showOnly } from './dom.js';
+import { GmailGrantError } from './gmailgrant.js';
 import { MessageList } from './list.js';
 import { Reader } from './reader.js';
-import { problemSentence, redirectError, retryInWords, scopesInWords } from './sentences.js';
-import { answerOfSignIn, leaveToSignIn } from './signin.js';
+import { problemSentence, retryInWords, scopesInWords, signInSentence, wayInWords } from './sentences.js';
 import { trials } from './trials.js';
+import { chooseWay, chosenWay, codeOfPopup, grantBy, loadCodeClient, waysIn } from './ways.js';
 
 const config = await (await fetch('config.json')).json();
-const functions = new Functions(config);
 
-/** Reasons after which nobody is signed in any more. */
-const endOfSession = new Set(['no_session', 'session_expired', 'not_connected', 'revoked']);
-
+let way = chosenWay(config);
+let gmail = grantBy(way, config);
 let user = null; // who is signed in
 
-const reader = new Reader(functions);
-const list = new MessageList(functions, {
+const reader = new Reader(() => gmail);
+const list = new MessageList(() => gmail, {
   open: (message) => attempt(() => reader.open(message)),
   goOn: () => attempt(() => list.goOn()),
-  reconnect: () => connectWithConsent(),
+  reconnect,
 });
 
 // Notices
@@ -31,36 +29,41 @@ function notice(kind, children, ...actions) {
 }
 
 /** One sentence, its reason, and the way out when there is one. */
-function showProblem(problem) {
-  if (!(problem instanceof Problem)) throw problem;
-  const actions = [];
-  if (problem.authorizationURL) {
-    actions.push(button('Connect again', () => leaveToSignIn(problem.authorizationURL), 'primary'));
-  }
-  notice('bad', [problemSentence(problem), retryInWords(problem.retryAfter), ' ', code(problem.reason)], ...actions);
-  if (endOfSession.has(problem.reason)) showSignedOut();
+function showProblem(error, sentenceOf = problemSentence) {
+  if (!(error instanceof GmailGrantError)) throw error;
+  const actions = error.authorizationUrl ? [button('Connect again', () => reconnect(error), 'primary')] : [];
+  notice('bad', [sentenceOf(error), retryInWords(error.retryAfter), ' ', code(error.reason)], ...actions);
+  if (error.status === 401) showSignedOut();
 }
 
 function showMissingScopes(scopes) {
-  const again = button('Connect again', connectWithConsent, 'primary');
+  const again = button('Connect again', () => reconnect({ prompt: 'consent', loginHint: user.sub }), 'primary');
   notice('warn', [`Signed in, but not everything was allowed. Missing: ${scopesInWords(scopes)}.`], again);
 }
 
-function showAnswerOfSignIn({ mine, error, missingScopes }) {
-  if (!mine) {
-    notice('warn', ['The answer of a sign-in that this tab did not start was ignored.']);
-    return;
-  }
-  if (error) {
-    const again = button('Connect again', missingScopes.length ? connectWithConsent : connect, 'primary');
-    notice('bad', [redirectError(error), ' ', code(error)], again);
-  }
+function showReturn({ mine, error }) {
+  if (!mine) notice('warn', ['The answer of a sign-in that this tab did not start was ignored.']);
+  if (error) showProblem(error, signInSentence);
 }
 
 // Account
 
-const connect = () => leaveToSignIn(functions.signInURL({}));
-const connectWithConsent = () => leaveToSignIn(functions.signInURL({ prompt: 'consent', login_hint: user?.sub }));
+/** By a redirect, even where a popup is chosen: only the redirect can ask for consent. */
+function reconnect(departure) {
+  return attempt(() => gmail.connect(departure));
+}
+
+async function connect() {
+  if (way !== 'popup') return gmail.connect();
+  try {
+    await gmail.usePopupCode(await codeOfPopup(config));
+  } catch (error) {
+    return showProblem(error, signInSentence);
+  }
+  byID('notices').replaceChildren();
+  await showAccountAndMail();
+  byID('account-title').focus();
+}
 
 const accountStates = [byID('asking'), byID('signed-out'), byID('signed-in')];
 
@@ -72,55 +75,77 @@ function showSignedOut() {
   list.clear();
 }
 
-function showSignedIn(session) {
-  user = session.user;
+function showSignedIn(account) {
+  user = account.user;
   const name = user.name || user.email || user.sub;
   byID('initial').textContent = [...name][0].toUpperCase();
   byID('name').textContent = name;
   byID('email').textContent = user.email ?? '';
-  byID('scopes').textContent = scopesInWords(session.scopes);
-  const end = new Date(Date.now() + session.expires_in * 1000);
+  byID('scopes').textContent = scopesInWords(account.scopes);
+  const end = new Date(Date.now() + account.expires_in * 1000);
   byID('expiry').textContent = end.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
   showOnly(byID('signed-in'), ...accountStates);
   byID('mail').hidden = false;
 }
 
-/** Asks who is signed in; that nobody is yet is no error. */
-async function refreshAccount() {
+/** Shows who is signed in, and lists their mail. */
+async function showAccountAndMail() {
+  let account;
   try {
-    const session = await functions.whoIsSignedIn();
-    showSignedIn(session);
-    return session;
-  } catch (problem) {
+    account = await gmail.who();
+  } catch (error) {
     showSignedOut();
-    if (problem.reason !== 'no_session') showProblem(problem);
-    return null;
+    throw error;
   }
+  if (!account) return showSignedOut();
+  showSignedIn(account);
+  if (account.missing_scopes.length) showMissingScopes(account.missing_scopes);
+  await list.start({});
 }
 
 async function signOut() {
-  await functions.signOut();
+  await gmail.signOut();
   showSignedOut();
   notice('good', ['Signed out. The grant is kept: connecting again asks nothing.']);
   byID('connect').focus();
 }
 
 async function disconnect() {
-  const answer = await functions.disconnect();
+  const confirmed = await gmail.disconnect();
   showSignedOut();
-  const unconfirmed = answer?.revoked === false;
-  notice(unconfirmed ? 'warn' : 'good', [
-    unconfirmed ? 'Disconnected here, but Google did not confirm it. Check your Google account.' : 'Disconnected. The grant is gone.',
+  notice(confirmed ? 'good' : 'warn', [
+    confirmed ? 'Disconnected. The grant is gone.' : 'Disconnected here, but Google did not confirm it. Check your Google account.',
   ]);
   byID('connect').focus();
+}
+
+// Ways in
+
+async function useWay(chosen) {
+  way = chosen;
+  chooseWay(way);
+  gmail = grantBy(way, config);
+  byID('notices').replaceChildren();
+  byID('about-way').textContent = wayInWords(way);
+  if (way === 'popup') await loadCodeClient(config);
+  await showAccountAndMail();
+}
+
+function offerWays() {
+  const ways = waysIn(config);
+  for (const input of document.querySelectorAll('input[name=way]')) {
+    input.disabled = !ways.includes(input.value);
+    input.checked = input.value === way;
+    input.onchange = () => attempt(() => useWay(input.value));
+  }
+  byID('about-way').textContent = wayInWords(way);
 }
 
 // Search
 
 function searchForm() {
-  const label = byID('label').value;
   const unread = byID('unread').checked ? 'UNREAD' : '';
-  return { q: byID('q').value.trim(), labelIds: [label, unread] };
+  return { q: byID('q').value.trim(), labelIds: [byID('label').value, unread].filter(Boolean) };
 }
 
 // Errors on purpose
@@ -141,22 +166,21 @@ async function tryOut(trial) {
       className: 'notice good',
       textContent: trial.inList ? 'The list above shows it.' : 'This worked, against expectation.',
     }));
-  } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
-    showTrial(problem);
-    if (problem.reason === 'revoked') showProblem(problem);
+  } catch (error) {
+    if (!(error instanceof GmailGrantError)) throw error;
+    showTrial(error);
+    if (error.status === 401 && trial.needsSession) showProblem(error);
   }
 }
 
-function showTrial(problem) {
-  const { status, title } = problem.document;
+function showTrial(error) {
   byID('trial-answer').replaceChildren(
-    element('p', { className: 'notice bad' }, element('strong', { textContent: `${status ?? ''} ${title}`.trim() }), code(problem.reason)),
-    element('pre', { textContent: JSON.stringify(problem.document, null, 2) }));
+    element('p', { className: 'notice bad' }, element('strong', { textContent: error.message }), code(error.reason)),
+    element('pre', { textContent: JSON.stringify({ message: error.message, ...error }, null, 2) }));
 }
 
 function listTrials() {
-  const all = trials(functions, list, () => user, config.standIn);
+  const all = trials({ config, list, gmail: () => gmail, user: () => user });
   byID('trial-buttons').append(...all.map((trial) =>
     element('button', { type: 'button', onclick: () => attempt(() => tryOut(trial)) },
       element('span', { textContent: trial.title }), code(trial.reason))));
@@ -174,8 +198,9 @@ async function attempt(action) {
 }
 
 function listen() {
-  byID('connect').onclick = connect;
-  byID('reconsent').onclick = connectWithConsent;
+  byID('connect').onclick = () => attempt(connect);
+  byID('other-account').onclick = () => attempt(() => gmail.connect({ prompt: 'select_account' }));
+  byID('reconsent').onclick = () => reconnect({ prompt: 'consent', loginHint: user?.sub });
   byID('sign-out').onclick = () => attempt(signOut);
   byID('disconnect').onclick = () => byID('confirm').showModal();
   byID('confirm').onclose = (event) => {
@@ -188,18 +213,19 @@ function listen() {
   };
   byID('label').onchange = byID('unread').onchange = () => byID('search').requestSubmit();
   byID('reader-close').onclick = () => reader.close();
+  // A page that the back button brings back as it was may be of before the sign-in.
+  window.onpageshow = ({ persisted }) => persisted && attempt(showAccountAndMail);
 }
 
 async function start() {
   byID('stand-in').hidden = !config.standIn;
   listTrials();
+  offerWays();
   listen();
-  const answer = answerOfSignIn();
-  const session = await refreshAccount();
-  if (answer) showAnswerOfSignIn(answer);
-  if (!session) return;
-  if (session.missing_scopes?.length) showMissingScopes(session.missing_scopes);
-  await attempt(() => list.start({}));
+  const returned = await gmail.returned;
+  if (returned) showReturn(returned);
+  if (way === 'popup') await loadCodeClient(config);
+  await showAccountAndMail();
 }
 
-await start();
+await attempt(start);

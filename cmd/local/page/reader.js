@@ -5,11 +5,11 @@ import * as mail from './mail.js';
 import { dateInFull, sizeInWords } from './sentences.js';
 
 export class Reader {
-  #functions;
+  #gmail; // () => GmailGrant
   #request = new AbortController();
 
-  constructor(functions) {
-    this.#functions = functions;
+  constructor(gmail) {
+    this.#gmail = gmail;
     byID('reader').onclose = () => this.#request.abort();
   }
 
@@ -23,8 +23,8 @@ export class Reader {
     show(mail.subject(listed), element('p', { className: 'soft', textContent: 'Opening…' }));
     byID('reader').showModal();
     try {
-      const { messages } = await this.#functions.getMessage(listed.id, this.#request);
-      show(mail.subject(messages[0] ?? listed), ...parts(messages[0]));
+      const message = await this.#gmail().message(listed.id, { signal: this.#request.signal });
+      show(mail.subject(message ?? listed), ...parts(message));
       byID('reader-content').focus();
     } catch (error) {
       this.close();

@@ -1,22 +1,25 @@
 /** What the page says, in one place. */
 
-const redirectErrors = {
+const signInErrors = {
   access_denied: 'You did not allow access, so nothing was connected.',
-  code_exchange_failed: 'Google did not accept the sign-in. Connect again.',
+  code_exchange_failed: 'The sign-in was not accepted. Connect again.',
   domain_policy: 'The administrator of this account does not allow the app.',
   internal: 'Something went wrong on our side. Try again later.',
   invalid_request: 'Google did not understand the request. Connect again.',
   misconfigured: 'The functions are not set up correctly. Their log says what is wrong.',
-  missing_scope: 'The box that allows reading mail was not ticked, so there is nothing to list.',
+  missing_scope: 'The box that allows reading mail was not ticked, so there is nothing to list. Connect again and tick it.',
+  network: 'The functions could not be reached to finish signing in. Connect again.',
   no_refresh_token: 'Google gave no lasting access. Connect again and give consent.',
   no_user_id: 'Google did not say who signed in. Connect again.',
+  popup_closed: 'The window was closed before signing in was done.',
+  popup_failed_to_open: 'The browser did not open Google’s window. Allow popups for this page and try again.',
   state_expired: 'Signing in took too long. Connect again.',
   upstream_unavailable: 'Google could not be reached. Try again in a moment.',
 };
 
-/** The sentence for an `error` that came back in the address of the page. */
-export function redirectError(reason) {
-  return redirectErrors[reason] ?? 'Signing in failed. Connect again.';
+/** The sentence for a sign-in that failed. */
+export function signInSentence({ reason }) {
+  return signInErrors[reason] ?? 'Signing in failed. Connect again.';
 }
 
 const problems = {
@@ -24,27 +27,45 @@ const problems = {
   session_expired: 'Your session has ended.',
   not_connected: 'This account is not connected any more.',
   revoked: 'Access was revoked at Google, so the account is not connected any more.',
+  network: 'The functions could not be reached, or they do not allow this page.',
+  popup_failed_to_load: 'Google’s script for the popup could not be loaded.',
 };
 
-/** The sentence for a problem: the functions' own, unless that speaks to developers. */
-export function problemSentence(problem) {
-  return problems[problem.reason] ?? problem.message;
+/** The sentence for a failure: the functions' own, unless that speaks to developers. */
+export function problemSentence({ reason, message }) {
+  return problems[reason] ?? message;
 }
 
-const incompleteReasons = {
-  deadline: 'Listing took too long, so the list ends early.',
-  response_size: 'The answer became too large, so the list ends early.',
-  rate_limited: 'Gmail asks to slow down, so the list ends early.',
-  upstream_unavailable: 'Gmail stopped answering, so the list ends early.',
-  revoked: 'Access was revoked while listing, so the list ends early.',
+const shortfalls = {
+  deadline: 'Listing took too long',
+  response_size: 'The answer became too large',
+  rate_limited: 'Gmail asks to slow down',
+  upstream_unavailable: 'Gmail stopped answering',
+  revoked: 'Access was revoked while listing',
+  network: 'The connection was cut',
 };
 
-/** The sentence for an `incomplete` list. */
+const shortfall = (reason) => shortfalls[reason] ?? 'Something went wrong';
+
+/** The sentence for a list that could not go on. */
 export function incompleteList(reason) {
-  return incompleteReasons[reason] ?? 'The list ends early.';
+  return `${shortfall(reason)}, so the list ends early.`;
 }
 
-export const cutList = 'The connection was cut, so the list may end early.';
+/** The sentence for a list that will go on by itself. */
+export function pauseInWords({ reason, seconds }) {
+  return `${shortfall(reason)}. The list goes on by itself in ${seconds} s.`;
+}
+
+const ways = {
+  cookie: 'The session is in a cookie that no script can read: for a page on the site of the functions.',
+  handoff: 'The session is a Bearer token in this tab: for a page on any site, without a cookie.',
+  popup: 'Google’s own window gives the page a code, and the session is a Bearer token in this tab.',
+};
+
+export function wayInWords(way) {
+  return ways[way];
+}
 
 const scopeMeanings = {
   'openid': 'who you are',

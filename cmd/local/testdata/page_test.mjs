@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { jsonLines } from '../page/lines.js';
 import * as mail from '../page/mail.js';
 
 const base64url = (bytes) => Buffer.from(bytes).toString('base64url');
@@ -82,48 +81,4 @@ test('a message with nothing in it', () => {
   assert.equal(mail.date(message), null);
   assert.deepEqual(mail.content(message), { text: '', fromHTML: false });
   assert.deepEqual(mail.attachments(message), []);
-});
-
-test('a stream that nobody reads on', async () => {
-  let cancelled = false;
-  const stream = new ReadableStream({
-    pull: (controller) => controller.enqueue(Buffer.from('{"id":"a"}\n')),
-    cancel: () => { cancelled = true; },
-  });
-  for await (const line of jsonLines(stream)) {
-    assert.deepEqual(line, { id: 'a' });
-    break;
-  }
-  await new Promise(setImmediate);
-  assert.equal(cancelled, true);
-});
-
-async function linesOf(...chunks) {
-  const stream = new ReadableStream({
-    pull(controller) {
-      const chunk = chunks.shift();
-      if (chunk instanceof Error || chunk instanceof DOMException) controller.error(chunk);
-      else if (chunk === undefined) controller.close();
-      else controller.enqueue(chunk);
-    },
-  });
-  const lines = [];
-  for await (const line of jsonLines(stream)) lines.push(line);
-  return lines;
-}
-
-test('lines of a stream', async () => {
-  const bytes = Buffer.from('{"id":"ä"}\n{"id":"b"}\n{}\n');
-  for (const size of [1, 3, 8, 100]) {
-    const chunks = [];
-    for (let i = 0; i < bytes.length; i += size) chunks.push(bytes.subarray(i, i + size));
-    assert.deepEqual(await linesOf(...chunks), [{ id: 'ä' }, { id: 'b' }, {}]);
-  }
-});
-
-test('lines of a stream that breaks off', async () => {
-  const start = Buffer.from('{"id":"a"}\n{"id":');
-  assert.deepEqual(await linesOf(start), [{ id: 'a' }]);
-  assert.deepEqual(await linesOf(start, new TypeError('network error')), [{ id: 'a' }]);
-  await assert.rejects(linesOf(start, new DOMException('gone', 'AbortError')), { name: 'AbortError' });
 });
