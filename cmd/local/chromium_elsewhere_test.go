@@ -79,7 +79,7 @@ func (c *chromium) wantThirdPartyCookies(want bool) {
 		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 		h.Set("Access-Control-Allow-Credentials", "true")
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Set-Cookie", "probe=1; SameSite=None; Secure; Path=/")
+		h.Set("Set-Cookie", "probe=1; SameSite=None; Secure; HttpOnly; Path=/")
 		fmt.Fprintf(w, `<link rel="icon" href="data:,"><p>%s</p>`, r.Header.Get("Cookie"))
 	}))
 	c.t.Cleanup(server.Close)
@@ -180,6 +180,30 @@ func TestChromiumHandOffBackAtCallback(t *testing.T) {
 	if address := tb.address(); address != f.url {
 		t.Errorf("the page is at %s", address)
 	}
+}
+
+// TestChromiumRenewal: a session that has ended is replaced on the way, and nobody is
+// asked.
+func TestChromiumRenewal(t *testing.T) {
+	f := startFrontEnd(t, otherSite)
+	tb := startChromium(t).newTab(f.url)
+	tb.click(`#connect`)
+	tb.answerConsent(consent{account: ben})
+	tb.awaitMail()
+	ended := evaluate[int](tb, `Object.keys(sessionStorage).filter((key) => key.startsWith('gmailgrant.session')).map((key) => {
+		sessionStorage[key] = sessionStorage[key].replace(/"session":"[^"]*"/, '"session":"ended"');
+	}).length`)
+	if ended != 1 {
+		t.Fatalf("%d sessions", ended)
+	}
+	tb.expectStatus(401, "callback")
+	first := tb.lastVisit(f.base + "/authurl?")
+	tb.do(reload)
+	tb.awaitMail()
+	if tb.lastVisit(f.base+"/authurl?") == first {
+		t.Error("no new session was fetched")
+	}
+	tb.awaitText(`#user`, ben.Email)
 }
 
 // TestChromiumForeignCode: a hand-off code that this tab did not ask for, as in a

@@ -22,7 +22,6 @@ var (
 	people = fakegoogle.DefaultAccounts()
 	ada    = people[0]
 	ben    = people[1]
-	cleo   = people[2]
 )
 
 const readonly = "https://www.googleapis.com/auth/gmail.readonly"
@@ -117,14 +116,10 @@ func (tb *tab) wantCleanAddress(p *process) {
 	}
 }
 
-// atGoogle says whether an address is the stand-in's consent page.
-func atGoogle(t *testing.T, address string) bool {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.HasPrefix(u.Path, "/o/oauth2/")
+// atGoogle says whether the tab is on the consent page.
+func (tb *tab) atGoogle() bool {
+	tb.t.Helper()
+	return evaluate[bool](tb, `document.querySelector('button[value=allow]') !== null`)
 }
 
 // reload is the user's.

@@ -51,34 +51,44 @@ func TestChromiumTwoFirstTabs(t *testing.T) {
 // TestChromiumReloadOnCallback: the answer to Google's redirect is lost on its way
 // after the code was spent, and the user reloads.
 func TestChromiumReloadOnCallback(t *testing.T) {
-	spent := make(chan struct{})
-	var once sync.Once
-	p := startBehind(t, func(w http.ResponseWriter, r *http.Request, functions http.Handler) {
-		if r.URL.Query().Has("code") {
-			once.Do(func() {
-				functions.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
-				close(spent)
-				<-r.Context().Done()
+	for _, way := range []string{"cookie", "handoff"} {
+		t.Run(way, func(t *testing.T) {
+			spent := make(chan struct{})
+			var once sync.Once
+			p := startBehind(t, func(w http.ResponseWriter, r *http.Request, functions http.Handler) {
+				if r.Method == http.MethodGet && r.URL.Query().Has("code") {
+					once.Do(func() {
+						functions.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
+						close(spent)
+						<-r.Context().Done()
+					})
+				}
+				functions.ServeHTTP(w, r)
 			})
-		}
-		functions.ServeHTTP(w, r)
-	})
-	tb := startChromium(t).openPage(p)
-	tb.click(`#connect`)
-	tb.answerConsent(consent{account: ben})
-	<-spent
-	tb.goTo(tb.lastVisit(p.base + "/callback?"))
-	tb.awaitSignedIn(ben)
-	tb.wantCleanAddress(p)
+			tb := startChromium(t).openPage(p)
+			tb.click(`#way-` + way)
+			tb.click(`#connect`)
+			tb.answerConsent(consent{account: ben})
+			<-spent
+			tb.goTo(tb.lastVisit(p.base + "/callback?"))
+			tb.awaitSignedIn(ben)
+			tb.wantCleanAddress(p)
+		})
+	}
 }
 
 // TestChromiumBackAtCallback: Google's redirect once more, after it has led to the
-// page, leads there again.
+// page, leads there again, and from there on.
 func TestChromiumBackAtCallback(t *testing.T) {
 	p := start(t, nil)
 	tb := startChromium(t).openPage(p)
 	tb.connect(ben)
 	tb.goTo(tb.lastVisit(p.base + "/callback?"))
+	tb.awaitSignedIn(ben)
+	tb.awaitList()
+	tb.click(`#sign-out`)
+	tb.awaitSignedOut()
+	tb.click(`#connect`) // which asks nothing
 	tb.awaitSignedIn(ben)
 	tb.awaitList()
 	tb.wantCleanAddress(p)
@@ -90,13 +100,11 @@ func TestChromiumBackButton(t *testing.T) {
 	p := start(t, nil)
 	tb := startChromium(t).openPage(p)
 	tb.connect(ben)
-	tb.back()
-	tb.awaitSignedIn(ben)
-	tb.awaitList()
-	tb.wantCleanAddress(p)
-	tb.back()
-	tb.awaitSignedIn(ben)
-	tb.awaitList()
+	for range 2 {
+		tb.back()
+		tb.awaitSignedIn(ben)
+		tb.awaitList()
+	}
 	tb.wantCleanAddress(p)
 }
 

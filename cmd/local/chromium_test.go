@@ -279,12 +279,6 @@ func (tb *tab) press(keys string) {
 	tb.do(chromedp.KeyEvent(keys))
 }
 
-// fill types into a field in place of what is there.
-func (tb *tab) fill(selector, text string) {
-	tb.t.Helper()
-	tb.do(chromedp.Clear(chromedp.CSS(selector), chromedp.NodeVisible), chromedp.SendKeys(chromedp.CSS(selector), text))
-}
-
 // toFront shows the tab.
 func (tb *tab) toFront() {
 	tb.t.Helper()
@@ -341,11 +335,6 @@ func (tb *tab) awaitText(selector, text string) {
 func (tb *tab) awaitVisible(selector string) {
 	tb.t.Helper()
 	tb.await(fmt.Sprintf(`document.querySelector(%q)?.checkVisibility()`, selector))
-}
-
-func (tb *tab) awaitAddress(prefix string) {
-	tb.t.Helper()
-	tb.await(fmt.Sprintf(`location.href.startsWith(%q)`, prefix))
 }
 
 func (tb *tab) address() string {
