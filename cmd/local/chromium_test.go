@@ -58,7 +58,6 @@ func startChromiumWith(t *testing.T, cookies int) *chromium {
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-sync", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"),
-		chromedp.Flag("lang", "en-GB"),
 		chromedp.WindowSize(1000, 900),
 		chromedp.UserDataDir(newProfile(t, cookies)),
 	)
