@@ -43,7 +43,7 @@
 const ndjson = 'application/x-ndjson';
 
 /** Reasons after which a list goes on by itself. */
-const passing = /^(deadline|response_size|rate_limited|upstream_unavailable|network)$/;
+const passing = /deadline|response_size|rate_limited|upstream|network/;
 
 /** @param {string} key */
 const load = (key) => JSON.parse(sessionStorage.getItem(key) ?? 'null');
@@ -65,12 +65,12 @@ function takeAnswer() {
 	const url = new URL(location.href);
 	const { code, state, error: reason, missing_scopes: missing } = Object.fromEntries(url.searchParams);
 	const key = `gmailgrant.state ${state}`;
-	const begun = load(key);
-	if (!state || !(begun || code || reason)) return null;
-	sessionStorage.removeItem(key);
+	const begun = load(key); // null: not in this tab, false: that has ended already
+	if (begun === null && !(state && (code || reason))) return null;
+	save(key, false);
 	for (const name of ['code', 'state', 'error', 'missing_scopes']) url.searchParams.delete(name);
 	history.replaceState(null, '', url);
-	return { ...begun, mine: !!begun, code, reason, missingScopes: missing?.split(' ') ?? [] };
+	return (begun || code || reason) && { ...begun, mine: !!begun, code, reason, missingScopes: missing?.split(' ') ?? [] };
 }
 
 /** @type {Promise<Return | null> | undefined} */
@@ -259,9 +259,9 @@ export class GmailGrant {
 
 	/** Ends the grant, for every device; false: Google did not confirm it. */
 	async disconnect() {
-		const ended = await this.#call('callback', { grant: 'revoke' }, { method: 'DELETE' });
+		const end = await this.#call('callback', { grant: 'revoke' }, { method: 'DELETE' });
 		sessionStorage.removeItem(this.#key);
-		return ended?.revoked !== false;
+		return end?.revoked !== false;
 	}
 
 	/** @param {string} name @param {Members} [query] */
