@@ -86,6 +86,7 @@ func TestChromiumBackAtCallback(t *testing.T) {
 	tb.goTo(tb.lastVisit(p.base + "/callback?"))
 	tb.awaitSignedIn(ben)
 	tb.awaitList()
+	tb.wantCleanAddress(p)
 	tb.click(`#sign-out`)
 	tb.awaitSignedOut()
 	tb.click(`#connect`) // which asks nothing
@@ -104,8 +105,8 @@ func TestChromiumBackButton(t *testing.T) {
 		tb.back()
 		tb.awaitSignedIn(ben)
 		tb.awaitList()
+		tb.wantCleanAddress(p)
 	}
-	tb.wantCleanAddress(p)
 }
 
 func TestChromiumDenied(t *testing.T) {
