@@ -32,10 +32,10 @@ const (
 )
 
 // startFrontEnd serves the app at a host, and runs the command for it.
-func startFrontEnd(t *testing.T, host string, env ...string) *frontEnd {
+func startFrontEnd(t *testing.T, at string, env ...string) *frontEnd {
 	t.Helper()
 	app := httptest.NewUnstartedServer(nil)
-	origin := "http://" + strings.Replace(app.Listener.Addr().String(), "127.0.0.1", host, 1)
+	origin := "http://" + strings.Replace(app.Listener.Addr().String(), "127.0.0.1", at, 1)
 	p := start(t, append(env, "ALLOWED_ORIGINS="+origin))
 	popup := popupOf(t, p)
 	app.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

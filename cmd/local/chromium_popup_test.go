@@ -17,9 +17,9 @@ func (c *chromium) openPopup(opener *tab) *tab {
 
 // TestChromiumPopup: Google's popup, on the site of the functions and on another.
 func TestChromiumPopup(t *testing.T) {
-	for name, host := range map[string]string{"same site": sameSite, "across sites": otherSite} {
+	for name, at := range map[string]string{"same site": sameSite, "across sites": otherSite} {
 		t.Run(name, func(t *testing.T) {
-			f := startFrontEnd(t, host, popupOn)
+			f := startFrontEnd(t, at, popupOn)
 			c := startChromium(t)
 			c.wantThirdPartyCookies(false)
 			tb := c.newTab(f.url)

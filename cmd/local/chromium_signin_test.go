@@ -7,25 +7,20 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 // TestChromiumTwoFirstTabs: two tabs that begin to sign in before either has a
 // cookie both end signed in.
 func TestChromiumTwoFirstTabs(t *testing.T) {
+	var begun atomic.Int32
 	var both sync.WaitGroup
 	both.Add(2)
-	wait := make(chan func(), 2)
-	wait <- both.Done
-	wait <- both.Done
 	p := startBehind(t, func(w http.ResponseWriter, r *http.Request, functions http.Handler) {
-		if r.URL.Path == "/authurl" {
-			select {
-			case arrive := <-wait:
-				arrive()
-				both.Wait()
-			default: // the second tab's further way
-			}
+		if r.URL.Path == "/authurl" && begun.Add(1) <= 2 {
+			both.Done()
+			both.Wait()
 		}
 		functions.ServeHTTP(w, r)
 	})

@@ -24,9 +24,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is how long a tab may take on a machine that is busy with something
+// patience is how long each step may take on a machine that is busy with something
 // else; nothing waits for it to pass.
-const patience = 30 * time.Second
+const patience = 8 * time.Second
 
 // Values of Chromium's setting for third-party cookies, as in chrome://settings.
 const (
@@ -91,9 +91,8 @@ func newProfile(t *testing.T, cookies int) string {
 // A tab is a page of the browser. When the test ends, everything that it wrote to
 // its console must have been expected: errors, warnings, violations of a policy.
 type tab struct {
-	t    *testing.T
-	ctx  context.Context // of the tab, patience included
-	life context.Context // of the tab
+	t   *testing.T
+	ctx context.Context // while the tab is there
 
 	mu       sync.Mutex
 	console  []string
@@ -112,29 +111,26 @@ func (c *chromium) newTab(address string) *tab {
 // attach makes a tab: a new one, or with an option one that is there.
 func (c *chromium) attach(options ...chromedp.ContextOption) *tab {
 	c.t.Helper()
-	life, _ := chromedp.NewContext(c.ctx, options...) // ends with the browser
-	tb := &tab{t: c.t, life: life}
-	if err := chromedp.Listen(life, tb.listen); err != nil {
+	ctx, _ := chromedp.NewContext(c.ctx, options...) // ends with the browser
+	tb := &tab{t: c.t, ctx: ctx}
+	if err := chromedp.Listen(ctx, tb.listen); err != nil {
 		c.t.Fatal(err)
 	}
-	var stop context.CancelFunc
-	tb.ctx, stop = context.WithTimeout(life, patience)
-	c.t.Cleanup(func() {
-		stop()
-		tb.checkConsole()
-	})
+	c.t.Cleanup(tb.checkConsole)
 	return tb
 }
 
 // popup does what opens a window and returns that.
 func (c *chromium) popup(opener *tab, open func()) *tab {
 	c.t.Helper()
-	opened := chromedp.WaitNewTarget(opener.ctx, func(i *target.Info) bool { return i.Type == "page" })
+	ctx, cancel := opener.step()
+	defer cancel()
+	opened := chromedp.WaitNewTarget(ctx, func(i *target.Info) bool { return i.Type == "page" })
 	open()
 	select {
 	case id := <-opened:
 		return c.attach(chromedp.WithTargetID(id))
-	case <-opener.ctx.Done():
+	case <-ctx.Done():
 		c.t.Fatalf("no window was opened\n%s", opener.describe())
 		return nil
 	}
@@ -240,9 +236,16 @@ func (tb *tab) checkConsole() {
 	}
 }
 
+// step bounds what a test does next.
+func (tb *tab) step() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(tb.ctx, patience)
+}
+
 func (tb *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	tb.t.Helper()
-	if err := chromedp.Do(tb.ctx, actions...); err != nil {
+	ctx, cancel := tb.step()
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
 		tb.t.Fatalf("%v\n%s", err, tb.describe())
 	}
 }
@@ -289,7 +292,9 @@ func (tb *tab) toFront() {
 // evaluate runs an expression in the page, and waits for it if it is a promise.
 func evaluate[T any](tb *tab, expression string) T {
 	tb.t.Helper()
-	value, err := chromedp.Run(tb.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	ctx, cancel := tb.step()
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		tb.t.Fatalf("%s: %v\n%s", expression, err, tb.describe())
 	}
@@ -313,13 +318,15 @@ const until = `new Promise((done, fail) => {
 // takes the question with it, and the next one is asked again.
 func (tb *tab) await(condition string) {
 	tb.t.Helper()
+	ctx, cancel := tb.step()
+	defer cancel()
 	question := chromedp.Evaluate[bool](fmt.Sprintf(until, condition), chromedp.EvalAwaitPromise)
 	for {
-		_, err := chromedp.Run(tb.ctx, question)
+		_, err := chromedp.Run(ctx, question)
 		if err == nil {
 			return
 		}
-		if _, ok := errors.AsType[*chromedp.ExceptionError](err); ok || tb.ctx.Err() != nil {
+		if _, ok := errors.AsType[*chromedp.ExceptionError](err); ok || ctx.Err() != nil {
 			tb.t.Fatalf("waiting for %s: %v\n%s", condition, err, tb.describe())
 		}
 	}
@@ -343,7 +350,7 @@ func (tb *tab) address() string {
 
 // describe tells where the tab is, what it shows and what its console says.
 func (tb *tab) describe() string {
-	ctx, cancel := context.WithTimeout(tb.life, 10*time.Second)
+	ctx, cancel := tb.step()
 	defer cancel()
 	shown, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body?.innerText`))
 	tb.mu.Lock()
