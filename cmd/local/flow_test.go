@@ -142,6 +142,21 @@ func TestThrottledListGoesOn(t *testing.T) {
 	}
 }
 
+func TestRevokedHalfway(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	b := newBrowser(t, p)
+	b.connect("")
+	who := b.fetchJSON(http.MethodGet, p.base+"/callback", http.StatusOK)
+	b.misbehave("fault?name=revoked&sub=" + object(who["user"].(map[string]any)).text("sub"))
+	messages, ending := b.list("maxResults=100")
+	incomplete, _ := ending["incomplete"].(map[string]any)
+	if reason := object(incomplete).text("reason"); reason != "revoked" || len(messages) == 0 || ending.text("nextPageToken") == "" {
+		t.Errorf("%d messages, then %v", len(messages), ending)
+	}
+	b.fetchJSON(http.MethodGet, p.base+"/callback", http.StatusUnauthorized)
+}
+
 func TestUnreadableMessagesAreMarked(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)

@@ -14,8 +14,8 @@ const longerThanAnAnswer = 10_000_000
 
 // faultsNamed is what the page can order of the stand-in's Gmail; nil if there is
 // no such name. Names that are a reason of the functions show a front end that
-// reason.
-func faultsNamed(name string) []fakegoogle.Fault {
+// reason. sub is who ordered it.
+func (g *google) faultsNamed(name, sub string) []fakegoogle.Fault {
 	switch name {
 	case "rate_limited":
 		return []fakegoogle.Fault{refusal("dailyLimitExceeded")}
@@ -27,6 +27,9 @@ func faultsNamed(name string) []fakegoogle.Fault {
 		return []fakegoogle.Fault{putOff("1800")}
 	case "throttled_briefly": // for longer than the functions wait, but not the front end
 		return []fakegoogle.Fault{putOff("25")}
+	case "revoked": // while the list is being read, once a part of it has been delivered
+		revoke := func(*http.Request) { g.RevokeAccess(sub) }
+		return []fakegoogle.Fault{{Op: "gmail.batch", After: 2, Times: 1, Hold: revoke}}
 	case "unreadable": // one message that Gmail doesn't give, one that fits into no answer
 		return []fakegoogle.Fault{
 			{Op: "gmail.batch.part", After: 3, Times: 1, Status: http.StatusBadRequest},
@@ -66,7 +69,7 @@ func (g *google) serveRevoke(w http.ResponseWriter, r *http.Request) {
 // serveFault makes the stand-in's Gmail fail in one way, and in no way ordered
 // before.
 func (g *google) serveFault(w http.ResponseWriter, r *http.Request) {
-	ordered := faultsNamed(r.FormValue("name"))
+	ordered := g.faultsNamed(r.FormValue("name"), r.FormValue("sub"))
 	if ordered == nil {
 		http.Error(w, "no such fault", http.StatusBadRequest)
 		return

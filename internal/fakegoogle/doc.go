@@ -1,6 +1,6 @@
 // Package fakegoogle stands in for the parts of Google this program talks to:
-// the OAuth 2.0 endpoints with a consent page, Gmail with its batch endpoint,
-// Secret Manager and Firestore.
+// the OAuth 2.0 endpoints with a consent page and the script that opens it in a
+// popup, Gmail with its batch endpoint, Secret Manager and Firestore.
 //
 // THIS IS NOT FOR PRODUCTION. IT HOLDS NO REAL MAIL, CHECKS NO PASSWORD, LETS
 // ANYBODY SIGN IN AS ANYBODY, AND ACCEPTS ANY CALLER OF ITS SECRETS AND

@@ -1,0 +1,94 @@
+//go:build browser
+
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+const popupOn = "POPUP_FLOW=on"
+
+// openPopup presses the button and returns Google's window.
+func (c *chromium) openPopup(opener *tab) *tab {
+	c.t.Helper()
+	return c.popup(opener, func() { opener.click(`#connect-popup`) })
+}
+
+// TestChromiumPopup: Google's popup, on the site of the functions and on another.
+func TestChromiumPopup(t *testing.T) {
+	for name, at := range map[string]string{"same site": sameSite, "across sites": otherSite} {
+		t.Run(name, func(t *testing.T) {
+			f := startFrontEnd(t, at, popupOn)
+			c := startChromium(t)
+			c.wantThirdPartyCookies(false)
+			tb := c.newTab(f.url)
+			tb.awaitText(`#user`, "nobody")
+			c.openPopup(tb).answerConsent(consent{account: ben})
+			tb.awaitText(`#user`, ben.Email)
+			tb.awaitMail()
+			tb.do(reload)
+			tb.awaitText(`#user`, ben.Email)
+			tb.awaitMail()
+		})
+	}
+}
+
+func TestChromiumPopupDenied(t *testing.T) {
+	f := startFrontEnd(t, otherSite, popupOn)
+	c := startChromium(t)
+	tb := c.newTab(f.url)
+	c.openPopup(tb).answerConsent(consent{deny: true})
+	tb.awaitText(`#error`, "access_denied")
+}
+
+// TestChromiumPopupUntickedThenTicked: the first consent brought the only refresh
+// token, in vain, and the popup can't ask for another; the error's URL can.
+func TestChromiumPopupUntickedThenTicked(t *testing.T) {
+	f := startFrontEnd(t, otherSite, popupOn)
+	c := startChromium(t)
+	tb := c.newTab(f.url)
+	tb.expectStatus(403, "callback")
+	tb.expectStatus(409, "callback")
+	c.openPopup(tb).answerConsent(consent{account: ben, untick: []string{readonly}})
+	tb.awaitText(`#error`, "missing_scope")
+	c.openPopup(tb).answerConsent(consent{account: ben})
+	tb.awaitText(`#error`, "no_refresh_token")
+	tb.click(`#again`)
+	tb.answerConsent(consent{account: ben})
+	tb.awaitText(`#user`, ben.Email)
+	tb.awaitMail()
+}
+
+func TestChromiumPopupClosed(t *testing.T) {
+	f := startFrontEnd(t, otherSite, popupOn)
+	c := startChromium(t)
+	tb := c.newTab(f.url)
+	popup := c.openPopup(tb)
+	popup.awaitVisible(`button[value=allow]`)
+	popup.close()
+	tb.awaitText(`#error`, "popup_closed")
+}
+
+// TestChromiumPopupBlocked: a script that nobody's click has started gets no window.
+func TestChromiumPopupBlocked(t *testing.T) {
+	f := startFrontEnd(t, otherSite, popupOn)
+	tb := startChromium(t).newTab(f.url)
+	tb.awaitText(`#user`, "nobody")
+	evaluate[any](tb, `document.querySelector('#connect-popup').click()`)
+	tb.awaitText(`#error`, "popup_failed_to_open")
+}
+
+// TestChromiumPopupUnregistered: of a page on an origin that is not registered,
+// Google's window asks nothing, and tells it nothing.
+func TestChromiumPopupUnregistered(t *testing.T) {
+	f := startFrontEnd(t, otherSite, popupOn)
+	c := startChromium(t)
+	tb := c.newTab(strings.Replace(f.url, otherSite, sameSite, 1))
+	tb.awaitText(`#user`, "nobody")
+	popup := c.openPopup(tb)
+	popup.expect(`^network: .* 400 `)
+	popup.awaitText(`body`, "origin_mismatch")
+	popup.close()
+	tb.awaitText(`#error`, "popup_closed")
+}
