@@ -35,10 +35,10 @@ func TestFaults(t *testing.T) {
 	defer group.Wait()
 	for _, op := range ops {
 		for name, fault := range faults {
+			fault.Op = op
 			for start, cold := range map[string]bool{"cold": true, "warm": false} {
 				group.Go(func() {
 					t.Run(op+" "+name+" "+start, func(t *testing.T) {
-						fault.Op = op
 						meetFault(t, fault, cold)
 					})
 				})
