@@ -1,0 +1,65 @@
+package fakecloud
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// object is a JSON object.
+type object = map[string]any
+
+// apiError is a failure as Google's APIs tell it.
+type apiError struct {
+	code    int
+	status  string // of google.rpc.Code
+	message string
+}
+
+func (e *apiError) Error() string { return e.status + ": " + e.message }
+
+func invalid(format string, args ...any) *apiError {
+	return &apiError{http.StatusBadRequest, "INVALID_ARGUMENT", fmt.Sprintf(format, args...)}
+}
+
+func notFound(what string) *apiError {
+	return &apiError{http.StatusNotFound, "NOT_FOUND", what + " not found."}
+}
+
+func alreadyExists(what string) *apiError {
+	return &apiError{http.StatusConflict, "ALREADY_EXISTS", what + " already exists."}
+}
+
+// handle serves what answers with JSON. The lock is held meanwhile.
+func (c *Cloud) handle(mux *http.ServeMux, pattern string, answer func(r *http.Request) (any, *apiError)) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		v, err := answer(r)
+		c.mu.Unlock()
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, v)
+	})
+}
+
+func writeError(w http.ResponseWriter, err *apiError) {
+	writeJSON(w, err.code, object{"error": object{"code": err.code, "status": err.status, "message": err.message}})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // gcloud may have left
+}
+
+// read decodes the body of a request, and refuses members it does not know.
+func read(r *http.Request, v any) *apiError {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return invalid("%v", err)
+	}
+	return nil
+}
