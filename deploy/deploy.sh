@@ -115,7 +115,7 @@ check_client() {
   local owner
   owner=$(client '.project_id // empty')
   [[ -z $owner || $owner == "$project" ]] ||
-    note "the OAuth client belongs to the project $owner: the Gmail API has to be enabled there too"
+    note "the OAuth client belongs to the project $owner: the Gmail API has to be enabled there"
 }
 
 # client prints something of the client's JSON.

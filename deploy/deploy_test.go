@@ -48,6 +48,9 @@ func TestLife(t *testing.T) {
 			r := w.deployment()
 			r.wantOK()
 			r.wantSays(w.base() + "/listmessages")
+			if strings.Contains(r.stdout, "MISSING") {
+				t.Errorf("says that the redirect URI is missing\n%s", r.stdout)
+			}
 			for _, c := range w.changes() {
 				if !isDeployment(c) {
 					t.Errorf("done a second time: %s", c)
@@ -83,6 +86,10 @@ func TestLife(t *testing.T) {
 			v := w.newVisitor(t)
 			v.wantMail(session)
 			v.wantMail(v.connect())
+		}},
+		{"a setting that the functions refuse", func(t *testing.T) {
+			r := w.deployment("-session-ttl", "soon", "-wait", "0")
+			r.wantFailure("misconfigured", "gcloud functions logs read authurl ")
 		}},
 		{"again without those flags, the client formatted otherwise", func(t *testing.T) {
 			var indented bytes.Buffer

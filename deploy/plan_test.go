@@ -87,7 +87,7 @@ func TestPlanOfTeardown(t *testing.T) {
 	w.cloud.AddFunction(region, "authurl", label)
 	w.cloud.AddFunction(region, "somebody-elses", nil)
 	w.cloud.AddFunction("us-central1", "authurl", label)
-	w.cloud.AddSecretVersion(secrets[0], []byte("{}"))
+	w.cloud.AddSecret(secrets[0], []byte("{}"))
 	r := w.teardown("", "-n", "-data")
 	r.wantOK()
 	w.wantNoChanges()
@@ -126,7 +126,7 @@ func TestFailures(t *testing.T) {
 				w.cloud.Refuse("GET serviceusage/", 401, "UNAUTHENTICATED", "Request had invalid authentication credentials.", 9)
 			},
 			nil,
-			[]string{"gcloud services list --enabled", "gcloud auth login"},
+			[]string{"this command failed:\n\n  gcloud services list --enabled", "Sign in: gcloud auth login"},
 		},
 		{
 			"no billing account",
@@ -158,7 +158,7 @@ func TestFailures(t *testing.T) {
 			"a seal key that is disabled",
 			func(w *world) {
 				w.cloud.Enable()
-				w.cloud.AddSecretVersion(secrets[1], []byte("not a key"))
+				w.cloud.AddSecret(secrets[1], []byte("not a key"))
 				w.cloud.DisableSecret(secrets[1])
 			},
 			[]string{"-n"},
@@ -178,21 +178,31 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestBuilderWithoutRole: a project whose build account has no role gets a
-// warning, and no role.
-func TestBuilderWithoutRole(t *testing.T) {
+// TestPlanOfUnfinished: in a project where secrets were made without a version,
+// and whose build account has no role, the versions are added, and a warning says
+// what the account lacks without giving it. The client does not know the default
+// address.
+func TestPlanOfUnfinished(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, false)
 	w.cloud.Enable()
 	w.cloud.SetBindings("projects/"+project, fakecloud.Binding{Role: "roles/owner", Members: []string{"user:owner@example.com"}})
-	r := w.deployment("-n")
+	w.cloud.AddSecret(secrets[0])
+	w.cloud.AddSecret(secrets[1])
+	r := w.run("", w.script("deploy.sh"), "-n", "-project", project, "-region", region, "-client-secret", w.client, "-origins", frontEnd)
 	r.wantOK()
+	r.wantSays("\ngcloud secrets versions add gmailgrant-client ")
+	r.wantSays("\nhead -c 32 /dev/urandom | base64 | gcloud secrets versions add gmailgrant-seal-key ")
 	r.wantSays("# WARNING: the service account that builds functions")
 	for line := range strings.Lines(r.stdout) {
 		if strings.Contains(line, "builds.builder") && !strings.HasPrefix(line, "# ") {
 			t.Errorf("would give a role: %s", line)
 		}
 	}
+	r.wantSays("the redirect URI  https://europe-west1-test-project.cloudfunctions.net/callback")
+	r.wantSays("MISSING in " + w.client)
+	r.wantSays(frontEnd + " (not in ")
+	r.wantSays("BASE_URL=https://europe-west1-test-project.cloudfunctions.net|")
 }
 
 // TestFlags: what is wrong with the flags is said before anything is asked of

@@ -298,5 +298,5 @@ func (c *Cloud) waitForOperation(w http.ResponseWriter, r *http.Request) {
 	if op.err != nil {
 		answer["error"] = object{"code": 3, "message": op.err.Error()}
 	}
-	writeJSON(w, http.StatusOK, answer)
+	write(w, http.StatusOK, marshal(answer))
 }

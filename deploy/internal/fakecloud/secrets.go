@@ -37,11 +37,14 @@ func (c *Cloud) HasSecret(name string) bool {
 	return exists
 }
 
-// AddSecretVersion adds one that deploying has not made, and the secret with it.
-func (c *Cloud) AddSecretVersion(name string, payload []byte) {
+// AddSecret makes one that deploying has not made, with these versions.
+func (c *Cloud) AddSecret(name string, payloads ...[]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.secrets[name] = append(c.secrets[name], &version{payload, "ENABLED"})
+	c.secrets[name] = nil
+	for _, payload := range payloads {
+		c.secrets[name] = append(c.secrets[name], &version{payload, "ENABLED"})
+	}
 }
 
 // DisableSecret disables the newest version of a secret.

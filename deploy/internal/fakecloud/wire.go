@@ -30,28 +30,38 @@ func alreadyExists(what string) *apiError {
 	return &apiError{http.StatusConflict, "ALREADY_EXISTS", what + " already exists."}
 }
 
-// handle serves what answers with JSON. The lock is held meanwhile.
+// handle serves what answers with JSON. The lock is held until that is made, since
+// an answer may be a part of the state.
 func (c *Cloud) handle(mux *http.ServeMux, pattern string, answer func(r *http.Request) (any, *apiError)) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		v, err := answer(r)
+		body := marshal(v)
 		c.mu.Unlock()
 		if err != nil {
 			writeError(w, err)
 			return
 		}
-		writeJSON(w, http.StatusOK, v)
+		write(w, http.StatusOK, body)
 	})
 }
 
 func writeError(w http.ResponseWriter, err *apiError) {
-	writeJSON(w, err.code, object{"error": object{"code": err.code, "status": err.status, "message": err.message}})
+	write(w, err.code, marshal(object{"error": object{"code": err.code, "status": err.status, "message": err.message}}))
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // all answers are made of strings, numbers and lists of them
+	}
+	return b
+}
+
+func write(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // gcloud may have left
+	_, _ = w.Write(body) // gcloud may have left
 }
 
 // read decodes the body of a request, and refuses members it does not know.
