@@ -62,8 +62,8 @@ account() { printf 'gmailgrant-%s@%s.iam.gserviceaccount.com' "$1" "$project"; }
 
 note() { printf '# %s\n' "$*"; }
 
-# quoted prints a command as it could be pasted into a shell. A command that
-# begins with "piped" gets its input from the one that follows.
+# quoted prints a command as it could be pasted into a shell, a piped one as a
+# pipeline.
 quoted() {
   local LC_ALL=C line='' word escaped="'\\''"
   if [[ $1 == piped ]]; then
@@ -79,7 +79,8 @@ quoted() {
   printf '%s\n' "${line# }"
 }
 
-# piped runs a command with the output of another, a fixed text, as its input.
+# piped runs a command with the output of another as its input: first that one, as
+# a fixed text.
 piped() { eval "$1" | "${@:2}"; }
 
 # What Google answers while it still spreads what was just made (a service
