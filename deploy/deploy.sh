@@ -333,52 +333,52 @@ show_registration() {
 # expect asks the functions something, and wants a status and a line of the
 # answer that matches. What was just deployed may take a while to answer.
 expect() {
-  local status=$1 pattern=$2 answer
+  local status=$1 pattern=$2
   shift 2
-  set -- curl --silent --show-error --include --max-time 30 "$@"
+  set -- curl --silent --show-error --include --max-time 30 --write-out '\n%{http_code}' "$@"
   quoted "$@"
   [[ -z $dry_run ]] || return 0
   while :; do
     answer=$("$@" 2>&1) || true
-    if [[ $answer == HTTP/*" $status"[!0-9]* ]] && grep -Eiq -e "$pattern" <<<"$answer"; then
-      answers=$answer
-      return
-    fi
+    if [[ ${answer##*$'\n'} == "$status" ]] && grep -Eiq -e "$pattern" <<<"$answer"; then return; fi
     [[ $SECONDS -lt $until ]] || break
     sleep 3
   done
   printf '%s\n\n' "$answer" >&2
-  die "the functions are deployed, but this is not $status with $pattern. $(suspect "$answer")"
+  die "the functions are deployed, but this is not $status with $pattern. $(suspect)"
 }
 
 # suspect says what may be behind a wrong answer.
 suspect() {
-  case $1 in
+  case $answer in
     *misconfigured* | *'"internal"'*)
       printf 'The log tells why: %s' "$(quoted gcloud functions logs read authurl --gen2 --region="$region" --project="$project" --limit=20)"
       ;;
     *upstream_unavailable*) printf 'Secret Manager does not answer the functions.' ;;
     *'"reason"'*) printf 'Check the settings given as flags.' ;;
-    *' 403 '*) printf 'The functions are not public: does a policy of the organisation forbid it?' ;;
+    *$'\n403') printf 'The functions are not public: does a policy of the organisation forbid it?' ;;
     *) printf 'Does %s lead to the functions?' "$base_url" ;;
   esac
 }
 
+# literal prints a text as a pattern of grep -E that matches it.
+literal() { sed 's/[][\.*^$(){}?+|]/\\&/g' <<<"$1"; }
+
 smoke_test() {
-  local origin=${origins%%,*} redirect
-  local foreign='https://not-allowed.invalid' until=$((SECONDS + patience)) answers=''
-  redirect=$(function_url callback | jq -Rr @uri)
+  local origin=${origins%%,*} until=$((SECONDS + patience)) answer='' id redirect
+  id=$(literal "$(client .client_id)")
+  redirect=$(literal "$(function_url callback | jq -Rr @uri)")
   note
   note 'What has to work: the way to Google, the preflight.'
-  expect 200 "client_id=$(client .client_id)&.*redirect_uri=$redirect&" --get "$(function_url authurl)" \
+  expect 200 "client_id=$id&.*redirect_uri=$redirect&" --get "$(function_url authurl)" \
     --header "Origin: $origin" --header 'Accept: application/json' --data-urlencode "return_to=${return_urls%%,*}" \
     --data-urlencode code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM --data-urlencode code_challenge_method=S256
-  expect 204 "^access-control-allow-origin: $origin" --request OPTIONS "$(function_url listmessages)" \
+  expect 204 "^access-control-allow-origin: $(literal "$origin")" --request OPTIONS "$(function_url listmessages)" \
     --header "Origin: $origin" --header 'Access-Control-Request-Method: GET'
   note 'What has to be refused: no session, a foreign origin, a forged state.'
   expect 401 '"reason": *"no_session"' "$(function_url listmessages)" --header "Origin: $origin"
-  expect 403 '"reason": *"origin_not_allowed"' "$(function_url callback)" --header "Origin: $foreign"
-  ! grep -iq '^access-control-allow-origin' <<<"$answers" || die 'a foreign origin may read the answers of callback'
+  expect 403 '"reason": *"origin_not_allowed"' "$(function_url callback)" --header 'Origin: https://not-allowed.invalid'
+  ! grep -iq '^access-control-allow-origin' <<<"$answer" || die 'a foreign origin may read the answers of callback'
   expect 400 '"reason": *"invalid_state"' "$(function_url callback)?state=forged&code=forged" --header 'Accept: application/json'
 }
 
