@@ -362,6 +362,7 @@ suspect() {
 }
 
 # literal prints a text as a pattern of grep -E that matches it.
+# shellcheck disable=SC2001,SC2016
 literal() { sed 's/[][\.*^$(){}?+|]/\\&/g' <<<"$1"; }
 
 smoke_test() {
