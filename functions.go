@@ -8,6 +8,7 @@
 // The map of the program:
 //
 //	functions.go        registers the functions and wires them up
+//	prepare.go          begins what the first request needs while the server comes up
 //	config.go           the settings, all from the environment
 //	authurl/            to Google: return URL, state, PKCE
 //	callback/           back from Google; also: who is signed in, sign out, disconnect
@@ -23,6 +24,7 @@
 package gmailgrant
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -46,13 +48,16 @@ import (
 func init() {
 	for _, name := range site.Functions {
 		functions.HTTP(name, func(w http.ResponseWriter, r *http.Request) {
-			deployed.endpoint(name).ServeHTTP(w, r)
+			deployed.app().endpoints[name].ServeHTTP(w, r)
 		})
+	}
+	if target := os.Getenv("FUNCTION_TARGET"); target != "" {
+		go func() { deployed.app().prepare(context.Background(), target) }()
 	}
 }
 
-// deployed is the app of this process. Its settings are read at the first
-// request: init does no I/O and reads no environment.
+// deployed is the app of this process. Where the functions framework will serve
+// one function, it is made at once; otherwise at the first request.
 var deployed = process{getenv: os.Getenv, log: os.Stderr}
 
 // A process makes the app once it is needed. With faults in the settings it
@@ -61,37 +66,39 @@ type process struct {
 	getenv func(string) string
 	log    io.Writer
 
-	once      sync.Once
-	endpoints map[string]*endpoint.Endpoint
+	once sync.Once
+	made *app
 }
 
-func (p *process) endpoint(name string) http.Handler {
-	p.once.Do(func() { p.endpoints = newEndpoints(p.getenv, endpoint.NewLogger(p.log)) })
-	return p.endpoints[name]
+func (p *process) app() *app {
+	p.once.Do(func() { p.made = loadApp(p.getenv, endpoint.NewLogger(p.log)) })
+	return p.made
 }
 
-func newEndpoints(getenv func(string) string, log *slog.Logger) map[string]*endpoint.Endpoint {
+func loadApp(getenv func(string) string, log *slog.Logger) *app {
 	cfg, err := LoadConfig(getenv)
 	if err == nil {
 		var a *app
 		if a, err = newApp(cfg, log, listmessages.Clock{}); err == nil {
-			return a.endpoints
+			return a
 		}
 	}
 	log.Error("settings", slog.String("error", err.Error()))
 	addresses, _ := loadSite(getenv) // what is wrong with them is in err
-	broken := make(map[string]*endpoint.Endpoint)
+	broken := &app{endpoints: make(map[string]*endpoint.Endpoint)}
 	for _, name := range site.Functions {
-		broken[name] = endpoint.Broken(name, addresses, &endpoint.Problem{Reason: endpoint.Misconfigured, Err: err}, log)
+		broken.endpoints[name] = endpoint.Broken(name, addresses, &endpoint.Problem{Reason: endpoint.Misconfigured, Err: err}, log)
 	}
 	return broken
 }
 
-// An app is the functions, wired up.
+// An app is the functions, wired up. With faults in the settings it has endpoints
+// only.
 type app struct {
 	cfg       *Config
 	log       *slog.Logger
 	now       func() time.Time
+	client    *http.Client
 	store     *tokenstore.Store
 	sessions  *session.Keeper
 	lister    *listmessages.Lister
@@ -100,11 +107,10 @@ type app struct {
 
 // newApp does no I/O.
 func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, error) {
-	a := &app{cfg: cfg, log: log, now: time.Now, endpoints: make(map[string]*endpoint.Endpoint)}
+	a := &app{cfg: cfg, log: log, now: time.Now, client: newHTTPClient(), endpoints: make(map[string]*endpoint.Endpoint)}
 	if clock.Now != nil {
 		a.now = clock.Now
 	}
-	client := newHTTPClient()
 	a.store = tokenstore.New(tokenstore.Config{
 		Project:               cfg.Project,
 		ClientSecretName:      cfg.ClientSecretName,
@@ -112,7 +118,7 @@ func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, erro
 		Database:              cfg.Database,
 		BaseURL:               cfg.site.BaseURL(),
 		Now:                   a.now,
-		HTTPClient:            client,
+		HTTPClient:            a.client,
 		Log:                   log,
 		FirestoreEmulator:     cfg.FirestoreEmulator,
 		SecretManagerEmulator: cfg.SecretManagerEmulator,
@@ -129,7 +135,7 @@ func newApp(cfg *Config, log *slog.Logger, clock listmessages.Clock) (*app, erro
 		CookieTTL:  cfg.SessionTTL,
 		BearerTTL:  cfg.BearerTTL,
 	}
-	lister, err := listmessages.NewLister(a.store, client, gmailAddress(cfg), cfg.Scopes, cfg.ListDeadline, clock)
+	lister, err := listmessages.NewLister(a.store, a.client, gmailAddress(cfg), cfg.Scopes, cfg.ListDeadline, clock)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,9 @@ type Client struct {
 // AuthURL is the authorization endpoint, without a query.
 func (c *Client) AuthURL() string { return c.authURL }
 
+// TokenURL is the token endpoint.
+func (c *Client) TokenURL() string { return c.tokenURL }
+
 // config is the client as x/oauth2 wants it. The auth style is set: left to
 // detection, x/oauth2 posts a refused code twice.
 func (c *Client) config(redirectURI string) *oauth2.Config {

@@ -294,15 +294,11 @@ func newGrantID() string { return rand.Text() }
 // Grant reads a user's grant from Firestore. Its errors are [ErrNotConnected],
 // [ErrMisconfigured] and [ErrUnavailable].
 func (s *Store) Grant(ctx context.Context, user string) (*Grant, error) {
-	client, err := s.Client(ctx)
+	_, rec, err := s.readWithClient(ctx, user)
 	if err != nil {
 		return nil, err
 	}
-	rec, err := s.read(ctx, user)
-	if err != nil {
-		return nil, err
-	}
-	return s.usable(ctx, &rec, client)
+	return rec.grant, nil
 }
 
 // usable returns the grant of a reading if it can be used with our client. One

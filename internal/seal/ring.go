@@ -73,9 +73,10 @@ func NewRing(fetch Fetch, baseURL string, now func() time.Time, warn func(error)
 	}
 }
 
-// load makes sure that a key is there and not older than ten minutes. A warm
-// ring keeps its last good keys while the source does not answer.
-func (r *Ring) load(ctx context.Context) error {
+// Load makes sure that a key is there and not older than ten minutes, as every
+// use does. A warm ring keeps its last good keys while the source does not
+// answer.
+func (r *Ring) Load(ctx context.Context) error {
 	cold, due := r.state()
 	if !due {
 		return nil
@@ -99,7 +100,7 @@ func (r *Ring) state() (cold, due bool) {
 }
 
 func (r *Ring) newestKey(ctx context.Context, p Purpose) (int64, cipher.AEAD, error) {
-	if err := r.load(ctx); err != nil {
+	if err := r.Load(ctx); err != nil {
 		return 0, nil, err
 	}
 	r.mu.Lock()
@@ -112,7 +113,7 @@ func (r *Ring) newestKey(ctx context.Context, p Purpose) (int64, cipher.AEAD, er
 // latest every ten seconds, below it one fetch a version, whose refusal is
 // remembered for a minute.
 func (r *Ring) keyFor(ctx context.Context, p Purpose, version int64) (key cipher.AEAD, newest int64, err error) {
-	if err := r.load(ctx); err != nil {
+	if err := r.Load(ctx); err != nil {
 		return nil, 0, err
 	}
 	if r.above(version) {
