@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"example.com/gmailgrant/internal/endpoint"
 	"example.com/gmailgrant/internal/site"
 	"example.com/gmailgrant/tokenstore"
 )
@@ -57,8 +57,6 @@ type Config struct {
 
 const defaultCookie = "__Host-gmailgrant"
 
-var prefixed = regexp.MustCompile(`^__(Host|Secure)-`)
-
 // LoadConfig reads the settings. Its error joins every fault, each naming its
 // variable, and shows no value that could be a secret: one may have been put
 // into any variable by mistake.
@@ -90,13 +88,17 @@ func LoadConfig(getenv func(string) string) (*Config, error) {
 		e.faults = append(e.faults, err)
 		return nil, errors.Join(e.faults...)
 	}
-	if c.site.PlainLoopback() && prefixed.MatchString(c.SessionCookie) {
+	if c.site.PlainLoopback() && securePrefixed(c.SessionCookie) {
 		c.SessionCookie = "gmailgrant" // a browser keeps cookies of such names only when they are Secure
 	}
 	if len(e.faults) > 0 {
 		return nil, errors.Join(e.faults...)
 	}
 	return c, nil
+}
+
+func securePrefixed(cookie string) bool {
+	return strings.HasPrefix(cookie, "__Host-") || strings.HasPrefix(cookie, "__Secure-")
 }
 
 // loadSite reads the settings that make the public addresses. Its error joins
@@ -163,22 +165,30 @@ func (e *environment) onOff(name string) bool {
 	return v == "on"
 }
 
-var (
-	secretID       = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
-	secretResource = regexp.MustCompile(`^projects/[a-z0-9.:-]+/secrets/[A-Za-z0-9_-]{1,255}$`)
-)
-
 // secretName never shows the value: the secret itself may have been put there.
 func (e *environment) secretName(name, fallback string) string {
 	v := e.text(name, fallback)
 	switch {
 	case looksSecret(v):
 		e.fault(name, errors.New("looks like the secret itself; it must be the secret's name in Secret Manager"))
-	case !secretID.MatchString(v) && !secretResource.MatchString(v):
+	case !isSecretID(v) && !isSecretResource(v):
 		e.fault(name, errors.New("is neither a secret ID nor projects/PROJECT/secrets/ID"))
 	}
 	return v
 }
+
+func isSecretID(v string) bool {
+	return endpoint.ConsistsOf(v, 255, endpoint.Letters+endpoint.Digits+"_-")
+}
+
+func isSecretResource(v string) bool {
+	path, ok := strings.CutPrefix(v, "projects/")
+	project, id, found := strings.Cut(path, "/secrets/")
+	return ok && found && isSecretID(id) && endpoint.ConsistsOf(project, len(path), projectCharacters)
+}
+
+// projectCharacters are those of project IDs, with the domain that old ones have.
+const projectCharacters = "abcdefghijklmnopqrstuvwxyz" + endpoint.Digits + ".:-"
 
 // looksSecret recognises Google's client secrets, a downloaded JSON file, and
 // keys: 43 characters or more, mixed as random bytes in base64 are.
@@ -187,14 +197,8 @@ func looksSecret(v string) bool {
 		return true
 	}
 	return len(v) >= 43 && !strings.HasPrefix(v, "projects/") &&
-		upper.MatchString(v) && lower.MatchString(v) && digit.MatchString(v)
+		strings.ToLower(v) != v && strings.ToUpper(v) != v && strings.ContainsAny(v, endpoint.Digits)
 }
-
-var (
-	upper = regexp.MustCompile(`[A-Z]`)
-	lower = regexp.MustCompile(`[a-z]`)
-	digit = regexp.MustCompile(`[0-9]`)
-)
 
 func (e *environment) scopes() []string {
 	scopes := strings.Fields(e.text("SCOPES", "openid email profile https://www.googleapis.com/auth/gmail.readonly"))
@@ -210,11 +214,9 @@ func (e *environment) scopes() []string {
 	return scopes
 }
 
-var cookieNameForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
-
 func (e *environment) cookieName() string {
 	v := e.text("SESSION_COOKIE", defaultCookie)
-	if !cookieNameForm.MatchString(v) || looksSecret(v) {
+	if !endpoint.ConsistsOf(v, 64, endpoint.Letters+endpoint.Digits+"_.-") || looksSecret(v) {
 		e.fault("SESSION_COOKIE", errors.New("is not a cookie name"))
 	}
 	return v

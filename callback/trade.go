@@ -9,7 +9,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"regexp"
 
 	"golang.org/x/oauth2"
 
@@ -107,14 +106,16 @@ func parseMembers(body []byte) (map[string]string, error) {
 	return members, nil
 }
 
-// verifierForm is the form of a code_verifier (RFC 7636, section 4.1).
-var verifierForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
+// validVerifier checks the form of a code_verifier (RFC 7636, section 4.1).
+func validVerifier(v string) bool {
+	return len(v) >= 43 && endpoint.ConsistsOf(v, 128, endpoint.Letters+endpoint.Digits+"-._~")
+}
 
 // tradeHandOff gives a Bearer session for a code of ours to who has the
 // verifier of the challenge that the flow began with. No record is kept: within
 // its minute a code may be traded again, by whom it was meant for.
 func (h *Handler) tradeHandOff(w http.ResponseWriter, r *http.Request, code, verifier string) error {
-	if !verifierForm.MatchString(verifier) {
+	if !validVerifier(verifier) {
 		return endpoint.Invalid("The code_verifier must be 43 to 128 unreserved characters.")
 	}
 	ho, err := h.openHandOff(r, code)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/api/googleapi"
@@ -81,8 +82,6 @@ func meaning(status int, names []string) failure {
 	return failure{reason: endpoint.Misconfigured}
 }
 
-var reasonForm = regexp.MustCompile(`^[A-Za-z_]{1,64}$`)
-
 // errorReasons collects the machine-readable reasons of a Google error, in both
 // of its formats.
 func errorReasons(ge *googleapi.Error) []string {
@@ -96,11 +95,13 @@ func errorReasons(ge *googleapi.Error) []string {
 			names = append(names, name)
 		}
 	}
-	return slices.DeleteFunc(names, func(name string) bool { return !reasonForm.MatchString(name) })
+	return slices.DeleteFunc(names, func(name string) bool { return !endpoint.ConsistsOf(name, 64, endpoint.Letters+"_") })
 }
 
 // retryText is how Gmail says in words until when a user is throttled.
-var retryText = regexp.MustCompile(`Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))`)
+var retryText = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))`)
+})
 
 // waitAsked is how long Gmail wants us to wait: by its Retry-After header, or by
 // the text of its message.
@@ -108,7 +109,7 @@ func waitAsked(ge *googleapi.Error, now time.Time) time.Duration {
 	if d := tokenstore.ParseRetryAfter(ge.Header.Get("Retry-After"), now); d > 0 {
 		return d
 	}
-	if m := retryText.FindStringSubmatch(ge.Message); m != nil {
+	if m := retryText().FindStringSubmatch(ge.Message); m != nil {
 		if at, err := time.Parse(time.RFC3339, m[1]); err == nil {
 			return min(max(0, at.Sub(now)), tokenstore.MaxRetryAfter)
 		}

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,11 +56,9 @@ const (
 	maxIDs      = 100
 )
 
-var (
-	labelForm  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
-	numberForm = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
-	idForm     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	headerForm = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$") // token of RFC 9110
+const (
+	idCharacters     = endpoint.Letters + endpoint.Digits + "_-"
+	headerCharacters = endpoint.Letters + endpoint.Digits + "!#$%&'*+-.^_`|~" // token of RFC 9110
 )
 
 // listing are the parameters that choose messages, which naming them by id
@@ -76,13 +73,13 @@ type rule struct {
 
 var rules = map[string]rule{
 	"q":                {validQ, 1},
-	"labelIds":         {labelForm.MatchString, maxLabelIDs},
+	"labelIds":         {func(s string) bool { return endpoint.ConsistsOf(s, 255, idCharacters) }, maxLabelIDs},
 	"includeSpamTrash": {func(s string) bool { return s == "true" || s == "false" }, 1},
-	"maxResults":       {numberForm.MatchString, 1},
+	"maxResults":       {validNumber, 1},
 	"pageToken":        {func(s string) bool { return s != "" && len(s) <= maxCursor }, 1},
 	"format":           {func(s string) bool { return s == Minimal || s == Metadata || s == Full || s == Raw }, 1},
-	"metadataHeaders":  {headerForm.MatchString, maxHeaders},
-	"id":               {idForm.MatchString, maxIDs},
+	"metadataHeaders":  {func(s string) bool { return endpoint.ConsistsOf(s, 128, headerCharacters) }, maxHeaders},
+	"id":               {func(s string) bool { return endpoint.ConsistsOf(s, 64, idCharacters) }, maxIDs},
 }
 
 // parseQuery reads the parameters of a request. Each has a strict grammar: what
@@ -114,6 +111,12 @@ func all(values []string, valid func(string) bool) bool {
 // validQ accepts any text without control characters.
 func validQ(s string) bool {
 	return strings.TrimSpace(s) != "" && len(s) <= maxQ && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// validNumber accepts a number from 1 that is written without sign and leading
+// zeros.
+func validNumber(s string) bool {
+	return endpoint.ConsistsOf(s, 9, endpoint.Digits) && s[0] != '0'
 }
 
 // checkTogether checks what parameters say of one another.

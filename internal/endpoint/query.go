@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // maxQueryBytes bounds a query before it is parsed.
@@ -42,4 +43,17 @@ func AnyQuery(r *http.Request) (url.Values, error) {
 		return nil, Invalid("The query is malformed.")
 	}
 	return query, nil
+}
+
+// Characters for [ConsistsOf].
+const (
+	Letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	Digits  = "0123456789"
+)
+
+// ConsistsOf reports whether a text is one to most bytes long and has only the
+// characters of a set in ASCII. A regular expression with such a repetition takes
+// longer to compile than anything else that a cold start does by itself.
+func ConsistsOf(s string, most int, set string) bool {
+	return s != "" && len(s) <= most && strings.Trim(s, set) == ""
 }

@@ -88,3 +88,23 @@ func FuzzQuery(f *testing.F) {
 		}
 	})
 }
+
+func TestConsistsOf(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want bool
+	}{
+		{"", false},
+		{"a", true},
+		{"abcd", true},
+		{"abcda", false},
+		{"a.d", false},
+		{".ad", false},
+		{"ad.", false},
+		{"aé", false},
+	} {
+		if got := endpoint.ConsistsOf(tt.text, 4, "abcd"); got != tt.want {
+			t.Errorf("%q: %v", tt.text, got)
+		}
+	}
+}
