@@ -3,10 +3,10 @@ package gmailgrant
 import (
 	"net/http"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 
 	"example.com/gmailgrant/internal/endpoint"
@@ -31,16 +31,18 @@ func TestFaults(t *testing.T) {
 		"hanging":   {Delay: time.Minute},
 		"flapping":  {Drop: true, After: 1, Times: 1},
 	}
-	var group sync.WaitGroup // all at once: most of their time is waiting
+	var group errgroup.Group
+	group.SetLimit(24) // most of their time is waiting
 	defer group.Wait()
 	for _, op := range ops {
 		for name, fault := range faults {
 			fault.Op = op
 			for start, cold := range map[string]bool{"cold": true, "warm": false} {
-				group.Go(func() {
+				group.Go(func() error {
 					t.Run(op+" "+name+" "+start, func(t *testing.T) {
 						meetFault(t, fault, cold)
 					})
+					return nil
 				})
 			}
 		}

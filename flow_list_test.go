@@ -483,19 +483,25 @@ func TestListEndsEarly(t *testing.T) {
 // TestListDeadline: Gmail hangs; the answer ends by itself.
 func TestListDeadline(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1, map[string]string{"LIST_DEADLINE": "2s"})
+	w := newWorld(t, 1, nil)
+	w.startInstance(map[string]string{"LIST_DEADLINE": "4s"})
+	const patient, hurried = 0, 1
+	w.answerFrom(patient)
 	b := w.newBrowser(t)
 	b.signIn(choice{})
 	all := b.get("").messages(t)
+	w.answerFrom(hurried)
 	remove := w.gmailFails(1, fakegoogle.Fault{Delay: time.Hour})
 	l := b.get("").list(t)
 	remove()
+	w.answerFrom(patient)
 	if l.Incomplete == nil || l.Incomplete.Reason != "deadline" || len(l.Messages) != 500 {
 		t.Fatalf("%d messages, then %+v", len(l.Messages), l.Incomplete)
 	}
 	if rest := b.get("pageToken=" + l.NextPageToken).messages(t); !slices.Equal(append(l.ids(), rest...), all) {
 		t.Error("the cursor lost something")
 	}
+	w.answerFrom(hurried)
 	defer w.gmailFails(0, fakegoogle.Fault{Delay: time.Hour})()
 	b.get("").wantProblem(t, endpoint.UpstreamUnavailable)
 }

@@ -512,8 +512,8 @@ func raceDetector() bool {
 // CLOUD_RUN_TIMEOUT_SECONDS; the answer ends a margin before.
 func TestPlatformDeadline(t *testing.T) {
 	for name, settings := range map[string]map[string]string{
-		"platform": {"CLOUD_RUN_TIMEOUT_SECONDS": "4", "LIST_DEADLINE": "1h"},
-		"setting":  {"CLOUD_RUN_TIMEOUT_SECONDS": "3600", "LIST_DEADLINE": "3s"},
+		"platform": {"CLOUD_RUN_TIMEOUT_SECONDS": "8", "LIST_DEADLINE": "1h"},
+		"setting":  {"CLOUD_RUN_TIMEOUT_SECONDS": "3600", "LIST_DEADLINE": "7s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
