@@ -37,7 +37,7 @@ func (w *world) newBrowser(t testing.TB) *browser {
 func newBrowser(t testing.TB, base, google string, heard *hearing) *browser {
 	t.Helper()
 	b := &browser{t: t, base: base, google: google, heard: heard, client: &http.Client{
-		Timeout:       time.Minute,
+		Timeout:       5 * time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	b.forgetCookies()
