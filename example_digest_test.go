@@ -26,6 +26,7 @@ type digestReport struct {
 	Delivered int      `json:"delivered"`
 	Dead      []string `json:"dead"`   // grants that are no more: these users have to connect again
 	Failed    []string `json:"failed"` // the log says why; the next run may succeed
+	Cut       bool     `json:"cut"`    // further users could not be listed
 }
 
 // Post delivers every user's unread messages of the last day, eight users at a
@@ -37,8 +38,9 @@ func (d *digest) Post(w http.ResponseWriter, r *http.Request) error {
 	work.SetLimit(8)
 	for user, err := range d.store.Users(r.Context()) {
 		if err != nil {
-			_ = work.Wait()
-			return err
+			report.Cut = true
+			d.log.Error("digest", "error", err.Error())
+			break // what was delivered is not to be delivered again
 		}
 		work.Go(func() error {
 			err := d.deliverTo(r.Context(), user)

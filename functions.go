@@ -17,6 +17,7 @@
 //	internal/endpoint/  the frame of every function: CORS, headers, problems, log
 //	internal/session/   cookie and Bearer sessions
 //	internal/site/      public addresses, allowed origins, return URLs
+//	internal/flight/    calls that many wait for; a panic in one is an error
 //	internal/seal/      encryption of all that others keep for us
 //	internal/fakegoogle/  the stand-in for Google, for tests and cmd/local
 //	cmd/local/          everything on one machine, with a page to click through

@@ -78,14 +78,15 @@ func TestRooms(t *testing.T) {
 // package comment stays true.
 func TestLayers(t *testing.T) {
 	allowed := map[string][]string{
-		"internal/seal":     nil,
+		"internal/flight":   nil,
+		"internal/seal":     {"internal/flight"},
 		"internal/site":     nil,
-		"tokenstore":        {"internal/seal", "internal/site"},
-		"internal/endpoint": {"internal/site", "tokenstore"},
+		"tokenstore":        {"internal/flight", "internal/seal", "internal/site"},
+		"internal/endpoint": {"internal/flight", "internal/site", "tokenstore"},
 		"internal/session":  {"internal/endpoint", "internal/seal", "internal/site"},
 		"authurl":           {"internal/endpoint", "internal/seal", "internal/session", "internal/site", "tokenstore"},
 		"callback":          {"authurl", "internal/endpoint", "internal/seal", "internal/session", "internal/site", "tokenstore"},
-		"listmessages":      {"internal/endpoint", "internal/session", "tokenstore"},
+		"listmessages":      {"internal/endpoint", "internal/flight", "internal/session", "tokenstore"},
 	}
 	for name, may := range allowed {
 		p, err := build.ImportDir(name, 0)

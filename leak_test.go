@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"example.com/gmailgrant/internal/endpoint"
@@ -19,6 +21,7 @@ import (
 type hearing struct {
 	mu     sync.Mutex
 	rest   strings.Builder
+	mail   strings.Builder // the user's own: only e-mail addresses have a place there
 	sealed map[string]bool // cookies, states, codes and sessions
 }
 
@@ -69,10 +72,10 @@ func (h *hearing) withoutSecrets(u *url.URL) string {
 	return rest.String()
 }
 
-// bodyWithoutSecrets takes out of JSON what has its place there. Mail is the
-// user's own.
+// bodyWithoutSecrets takes out of JSON what has its place there.
 func (h *hearing) bodyWithoutSecrets(a *answer) string {
 	if a.StatusCode == http.StatusOK && strings.HasSuffix(a.Request.URL.Path, "/listmessages") {
+		h.mail.Write(a.body)
 		return ""
 	}
 	var members map[string]any
@@ -103,24 +106,26 @@ func (h *hearing) checkLeaks(t testing.TB, google *fakegoogle.Server, people []f
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	stored := fmt.Sprint(documentsOnly(documents))
+	places := map[string]string{"the log": log, "an answer": h.rest.String(), "a document": stored}
 	check := func(what, secret string) {
-		for where, text := range map[string]string{"the log": log, "an answer": h.rest.String(), "a document": stored} {
+		for where, text := range places {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s holds the %s %.12s…", where, what, secret)
 			}
 		}
-	}
-	for _, secret := range google.Handed() {
-		check("secret", secret)
-	}
-	for value := range h.sealed {
-		check("sealed value", value)
 	}
 	for _, p := range people {
 		check("e-mail address", p.Email)
 		if strings.Contains(stored, p.Name) || strings.Contains(stored, p.Picture) || strings.Contains(stored, p.Sub) {
 			t.Errorf("a document tells of %s", p.Name)
 		}
+	}
+	places["a list"] = h.mail.String()
+	for _, secret := range google.Handed() {
+		check("secret", secret)
+	}
+	for value := range h.sealed {
+		check("sealed value", value)
 	}
 }
 
@@ -133,22 +138,57 @@ func documentsOnly(documents map[string]map[string]any) []map[string]any {
 	return all
 }
 
-// TestPanicTellsNothing: not even one whose value is a secret.
+// TestPanicTellsNothing: not even one whose value is a secret. In a goroutine of a
+// request it ends that request only.
 func TestPanicTellsNothing(t *testing.T) {
-	w, b := signedIn(t, ben)
-	var header string
-	w.google.Inject(fakegoogle.Fault{Op: "gmail.list", Status: http.StatusServiceUnavailable, Match: func(r *http.Request) bool {
-		header = r.Header.Get("Authorization")
-		return true
-	}})
-	w.clock.onSleep = func() { panic("the call with " + header + " failed") }
-	b.get("").wantProblem(t, endpoint.Internal)
-	if header == "" {
-		t.Fatal("Gmail was not called")
+	for _, tt := range []struct{ name, op, query string }{
+		{"in the handler", "gmail.list", ""},
+		{"while listing for details", "gmail.list", "format=minimal"},
+		{"while getting details", "gmail.batch", "format=minimal"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, b := signedIn(t, ben)
+			var header atomic.Value
+			remove := w.google.Inject(fakegoogle.Fault{Op: tt.op, Status: http.StatusServiceUnavailable, Match: func(r *http.Request) bool {
+				header.Store(r.Header.Get("Authorization"))
+				return true
+			}})
+			w.clock.onSleep = func() { panic(fmt.Sprint("the call with ", header.Load(), " failed")) }
+			b.get(tt.query).wantProblem(t, endpoint.Internal)
+			if header.Load() == nil {
+				t.Fatal("Gmail was not called")
+			}
+			lines := w.logLines(t)
+			last := lines[len(lines)-1]
+			if stack, _ := last["stack"].(string); last["error"] != "panic with a string" || !strings.Contains(stack, "onSleep") && !strings.Contains(stack, "Sleep") || last["severity"] != "ERROR" {
+				t.Errorf("logged: %v", last)
+			}
+			remove()
+			b.get(tt.query).wantStatus(t, http.StatusOK)
+		})
+	}
+}
+
+// TestPanicInTheMiddle of a list: what is there is delivered, with a cursor.
+func TestPanicInTheMiddle(t *testing.T) {
+	w, b := signedIn(t, ada)
+	all := b.get("").messages(t)
+	remove := w.gmailFails(1, googleError(http.StatusServiceUnavailable, "backendError"))
+	w.clock.onSleep = func() { panic("in the middle") }
+	a := b.get("format=minimal&maxResults=1000")
+	remove()
+	w.clock.onSleep = nil
+	l := a.list(t)
+	if l.Incomplete == nil || l.Incomplete.Reason != string(endpoint.UpstreamUnavailable) {
+		t.Fatalf("incomplete: %+v", l.Incomplete)
+	}
+	got := append(l.ids(), b.get("pageToken="+l.NextPageToken+"&format=minimal&maxResults=1000").messages(t)...)
+	if want := all[:len(got)]; len(got) < len(l.Messages) || !slices.Equal(got, want) {
+		t.Errorf("%d messages with the rest, not the list", len(got))
 	}
 	lines := w.logLines(t)
-	if last := lines[len(lines)-1]; last["error"] != "panic with a string" || last["stack"] == "" {
-		t.Errorf("logged: %v", last)
+	if line := lines[len(lines)-2]; line["stack"] == nil || line["severity"] != "ERROR" {
+		t.Errorf("logged: %v", line)
 	}
 }
 
@@ -175,12 +215,19 @@ func TestLeaksAreFound(t *testing.T) {
 				t.Errorf("a %s in a %s is not found", name, where)
 			}
 		}
-		heard := &hearing{}
-		heard.hear(&answer{&http.Response{Header: http.Header{"X": {value}}, Request: b.request(http.MethodGet, "/callback", "", nil)}, nil})
-		heard.sealed = w.heard.sealed
-		found := &failures{TB: t}
-		if heard.checkLeaks(found, w.google, people, "", nil); found.n == 0 {
-			t.Errorf("a %s in an answer is not found", name)
+		for path, a := range map[string]*answer{
+			"/callback":     {&http.Response{Header: http.Header{"X": {value}}}, nil},
+			"/listmessages": {&http.Response{StatusCode: http.StatusOK}, []byte(`{"messages":[{"id":"` + value + `"}]}`)},
+		} {
+			heard := &hearing{}
+			a.Request = b.request(http.MethodGet, path, "", nil)
+			heard.hear(a)
+			heard.sealed = w.heard.sealed
+			found := &failures{TB: t}
+			heard.checkLeaks(found, w.google, people, "", nil)
+			if mail := path == "/listmessages" && value == ben.Email; (found.n == 0) != mail {
+				t.Errorf("a %s in an answer of %s is found %d times", name, path, found.n)
+			}
 		}
 	}
 }

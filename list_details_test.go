@@ -353,10 +353,10 @@ func TestTooManyAtOnce(t *testing.T) {
 type flights struct {
 	mu   sync.Mutex
 	now  int
-	seen []flight
+	seen []sentBatch
 }
 
-type flight struct {
+type sentBatch struct {
 	first          string // ID
 	size, together int
 }
@@ -367,7 +367,7 @@ func (f *flights) begin(r *http.Request) {
 	f.now++
 	_, first, _ := strings.Cut(peek(r), "/messages/")
 	first, _, _ = strings.Cut(first, "?")
-	f.seen = append(f.seen, flight{first, batchSize(r), f.now})
+	f.seen = append(f.seen, sentBatch{first, batchSize(r), f.now})
 }
 
 func (f *flights) end(body []byte) []byte {

@@ -141,7 +141,7 @@ func TestDigest(t *testing.T) {
 
 	report := scheduler.send(http.MethodPost, "/digest", nil)
 	report.wantStatus(t, http.StatusOK)
-	if want := `{"delivered":3,"dead":[],"failed":[]}` + "\n"; string(report.body) != want {
+	if want := `{"delivered":3,"dead":[],"failed":[],"cut":false}` + "\n"; string(report.body) != want {
 		t.Errorf("report %s, want %s", report.body, want)
 	}
 	for _, person := range people {
@@ -157,7 +157,7 @@ func TestDigest(t *testing.T) {
 	}})
 	report = scheduler.send(http.MethodPost, "/digest", nil)
 	remove()
-	if want := `{"delivered":1,"dead":["` + ben.Sub + `"],"failed":["` + cleo.Sub + `"]}` + "\n"; string(report.body) != want {
+	if want := `{"delivered":1,"dead":["` + ben.Sub + `"],"failed":["` + cleo.Sub + `"],"cut":false}` + "\n"; string(report.body) != want {
 		t.Errorf("report %s, want %s", report.body, want)
 	}
 	if w.grant(ben.Sub) != nil {
@@ -168,11 +168,11 @@ func TestDigest(t *testing.T) {
 	}})
 	report = scheduler.send(http.MethodPost, "/digest", nil)
 	remove()
-	if want := `{"delivered":1,"dead":["` + cleo.Sub + `"],"failed":[]}` + "\n"; string(report.body) != want {
+	if want := `{"delivered":1,"dead":["` + cleo.Sub + `"],"failed":[],"cut":false}` + "\n"; string(report.body) != want {
 		t.Errorf("report %s, want %s", report.body, want)
 	}
 	report = scheduler.send(http.MethodPost, "/digest", nil)
-	if want := `{"delivered":2,"dead":[],"failed":[]}` + "\n"; string(report.body) != want {
+	if want := `{"delivered":2,"dead":[],"failed":[],"cut":false}` + "\n"; string(report.body) != want {
 		t.Errorf("report %s, want %s", report.body, want)
 	}
 }
@@ -211,11 +211,25 @@ func TestDigestOfMany(t *testing.T) {
 	}
 }
 
-// TestDigestWithoutFirestore says so, for the scheduler to try again.
-func TestDigestWithoutFirestore(t *testing.T) {
+// TestDigestIsCut: Firestore fails before the second page of users. What became of
+// the first page is reported.
+func TestDigestIsCut(t *testing.T) {
 	t.Parallel()
+	const users = 300 // a page
 	w := newWorld(t, 1, nil)
+	b := w.newBrowser(t)
+	b.signIn(choice{account: cleo.Sub})
+	doc := w.grant(cleo.Sub)
+	for i := range users {
+		w.google.SetDocument("grants/"+strings.Repeat("1", i+1), doc)
+	}
 	w.addDigest()
-	defer w.google.Inject(fakegoogle.Fault{Op: "firestore.query", Drop: true})()
-	w.newBrowser(t).send(http.MethodPost, "/digest", nil).wantProblem(t, endpoint.UpstreamUnavailable)
+	defer w.google.Inject(fakegoogle.Fault{Op: "firestore.query", Drop: true, After: 1})()
+	var report digestReport
+	a := w.newBrowser(t).send(http.MethodPost, "/digest", nil)
+	a.wantStatus(t, http.StatusOK)
+	a.decode(t, &report)
+	if n := report.Delivered + len(report.Dead) + len(report.Failed); !report.Cut || n != users {
+		t.Errorf("%d users reported, cut: %t", n, report.Cut)
+	}
 }

@@ -2,10 +2,11 @@ package gmailgrant
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"sync"
 	"time"
+
+	"example.com/gmailgrant/internal/flight"
 )
 
 // prepareTimeout bounds what is begun before the first request.
@@ -21,43 +22,59 @@ func (a *app) prepare(ctx context.Context, name string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
+	begin := []func(context.Context) error{a.store.Ring().Load}
+	switch name {
+	case "authurl":
+		begin = append(begin, a.prepareClient)
+	case "listmessages":
+		begin = append(begin, a.prepareGrants, a.connectOAuth, a.connectGmail)
+	default:
+		begin = append(begin, a.prepareGrants, a.connectOAuth)
+	}
 	var work sync.WaitGroup
-	defer work.Wait()
-	work.Go(func() { _ = a.store.Ring().Load(ctx) })
-	if name == "authurl" {
-		_, _ = a.store.Client(ctx)
-		return
+	for _, do := range begin {
+		work.Go(func() { _ = flight.Catch(func() error { return do(ctx) }) })
 	}
-	work.Go(func() { a.prepareGrants(ctx) })
-	if name == "listmessages" {
-		work.Go(func() { a.connect(ctx, a.lister.Gmail.BasePath) })
-	}
+	work.Wait()
 }
 
 // nobody is a document that never exists: user IDs are numbers.
 const nobody = "nobody"
 
 // prepareGrants reads a grant, since a Firestore client opens no connection before
-// its first call, and connects to where one is refreshed or exchanged.
-func (a *app) prepareGrants(ctx context.Context) {
-	var work sync.WaitGroup
-	defer work.Wait()
-	work.Go(func() { _, _ = a.store.Grant(ctx, nobody) })
-	if client, err := a.store.Client(ctx); err == nil {
-		a.connect(ctx, client.TokenURL())
+// its first call.
+func (a *app) prepareGrants(ctx context.Context) error {
+	_, err := a.store.Grant(ctx, nobody)
+	return err
+}
+
+func (a *app) prepareClient(ctx context.Context) error {
+	_, err := a.store.Client(ctx)
+	return err
+}
+
+// connectOAuth connects to where codes are exchanged and grants refreshed.
+func (a *app) connectOAuth(ctx context.Context) error {
+	client, err := a.store.Client(ctx)
+	if err != nil {
+		return err
 	}
+	return a.connect(ctx, client.TokenURL())
+}
+
+func (a *app) connectGmail(ctx context.Context) error {
+	return a.connect(ctx, a.lister.Gmail.BasePath)
 }
 
 // connect opens a connection to a host, by a request that any server answers.
-func (a *app) connect(ctx context.Context, url string) {
+func (a *app) connect(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, url, nil)
 	if err != nil {
-		return
+		return err
 	}
 	resp, err := a.client.Do(req)
 	if err != nil {
-		return
+		return err
 	}
-	_, _ = io.Copy(io.Discard, resp.Body)
-	_ = resp.Body.Close()
+	return resp.Body.Close()
 }

@@ -15,6 +15,7 @@ type access struct {
 	lister        *Lister
 	user, grantID string
 	deadline      time.Time
+	refused       string // what to tell the client of a request that Gmail does not accept
 
 	mu       sync.Mutex
 	token    *tokenstore.Token
@@ -23,21 +24,38 @@ type access struct {
 }
 
 func (l *Lister) access(ctx context.Context, user, grantID string, deadline time.Time) (*access, error) {
-	token, err := l.Store.Token(ctx, user, grantID, "")
+	a := &access{lister: l, user: user, grantID: grantID, deadline: deadline, refused: "Gmail does not accept the request."}
+	token, err := a.get(ctx, "")
 	if err != nil {
-		return nil, endpoint.ForUser(err, user)
+		return nil, err
 	}
-	return &access{lister: l, user: user, grantID: token.Grant.ID, token: token, deadline: deadline}, nil
+	a.token = token
+	return a, nil
 }
+
+// get gets a token other than the rejected one. A client that leaves does not cut
+// it short: once the request has ended, the platform stops the CPU, and a new
+// refresh token could be lost.
+func (a *access) get(ctx context.Context, rejected tokenstore.Secret) (*tokenstore.Token, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.left())
+	defer cancel()
+	token, err := a.lister.Store.Token(ctx, a.user, a.grantID, rejected)
+	if err != nil {
+		return nil, endpoint.ForUser(err, a.user)
+	}
+	return token, nil
+}
+
+// left is how long there is until the deadline.
+func (a *access) left() time.Duration { return a.deadline.Sub(a.lister.Clock.now()) }
 
 // Call makes a call to Gmail for the user of a grant, which may be
 // [tokenstore.AnyGrant], in the manner of a listing: do gets the value of the
-// Authorization header and a context with a deadline, and is repeated where that
-// may help. Its error is the one that the call returned, such as a
-// [*googleapi.Error].
+// Authorization header and a context with a deadline. It is repeated where that may
+// help, after an answer that was lost too: it must be a call that can be made twice.
 //
 // What Call returns is an [endpoint.Problem], in which the errors of tokenstore
-// can be matched.
+// can be matched, or, as it is, an error of do that is not that of a call.
 func (l *Lister) Call(ctx context.Context, user, grantID string, do func(ctx context.Context, authorization string) error) error {
 	deadline := l.deadline(ctx)
 	ctx, cancel := context.WithTimeout(ctx, deadline.Sub(l.Clock.now()))
@@ -47,12 +65,19 @@ func (l *Lister) Call(ctx context.Context, user, grantID string, do func(ctx con
 		return err
 	}
 	defer a.wait(ctx)
-	return a.call(ctx, func(ctx context.Context, authorization string) *failure {
-		if err := do(ctx, authorization); err != nil {
-			return l.failed(err)
+	var own error
+	err = a.call(ctx, func(ctx context.Context, authorization string) *failure {
+		err := do(ctx, authorization)
+		if err == nil || !ofCall(err) {
+			own = err
+			return nil
 		}
-		return nil
-	}, nil)
+		return l.failed(err)
+	})
+	if err != nil {
+		return err
+	}
+	return own
 }
 
 func (a *access) current() *tokenstore.Token {
@@ -64,7 +89,7 @@ func (a *access) current() *tokenstore.Token {
 // wait returns when a refreshed token has been stored, or when the platform is
 // about to cut the answer. A client that leaves does not cut it short.
 func (a *access) wait(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.deadline.Sub(a.lister.Clock.now())+margin/2)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.left()+margin/2)
 	defer cancel()
 	a.current().Wait(ctx)
 }
@@ -86,20 +111,18 @@ func (a *access) renew(ctx context.Context, rejected *tokenstore.Token) error {
 		return a.renewErr
 	}
 	a.renewals++
-	token, err := a.lister.Store.Token(ctx, a.user, a.grantID, rejected.AccessToken)
+	token, err := a.get(ctx, rejected.AccessToken)
 	if err != nil {
-		a.renewErr = endpoint.ForUser(err, a.user)
-		return a.renewErr
+		a.renewErr = err
+		return err
 	}
 	rejected.Wait(ctx)
 	a.token = token
 	return nil
 }
 
-// call makes a call to Gmail, again where that may help, until the deadline. It
-// reports in exhausted, if that is not nil, whether it was tried as often as may
-// be.
-func (a *access) call(ctx context.Context, do func(ctx context.Context, authorization string) *failure, exhausted *bool) error {
+// call makes a call to Gmail, again where that may help, until the deadline.
+func (a *access) call(ctx context.Context, do func(ctx context.Context, authorization string) *failure) error {
 	for {
 		token := a.current()
 		f := a.lister.Clock.retry(ctx, a.deadline, func() *failure {
@@ -110,18 +133,15 @@ func (a *access) call(ctx context.Context, do func(ctx context.Context, authoriz
 		if f == nil {
 			return nil
 		}
-		if exhausted != nil {
-			*exhausted = f.exhausted
-		}
 		if context.Cause(ctx) == context.DeadlineExceeded {
-			return errDeadline
+			return ErrDeadline
 		}
 		if !f.unauthorized {
 			return a.problem(f)
 		}
 		if err := a.renew(ctx, token); err != nil {
 			if context.Cause(ctx) == context.DeadlineExceeded {
-				return errDeadline
+				return ErrDeadline
 			}
 			return err
 		}
@@ -133,7 +153,7 @@ func (a *access) problem(f *failure) *endpoint.Problem {
 	p := &endpoint.Problem{Reason: f.reason, User: a.user, RetryAfter: f.retryAfter, Err: f.cause}
 	switch f.reason {
 	case endpoint.InvalidRequest:
-		p.Detail = "Gmail does not accept the request; check q, labelIds, pageToken and id."
+		p.Detail = a.refused
 	case endpoint.MissingScope:
 		p.MissingScopes = a.lister.missing(a.current().Grant.Scopes)
 	}

@@ -62,7 +62,6 @@ type entry struct {
 // fill gets the results of a chunk. Messages that fail are asked for again,
 // together, without those that arrived.
 func (d *details) fill(ctx context.Context, c *chunk) {
-	defer close(c.done)
 	pending := make([]int, 0, len(c.entries)) // indexes of entries still to be got
 	for i, e := range c.entries {
 		if e.id != "" {
@@ -73,16 +72,18 @@ func (d *details) fill(ctx context.Context, c *chunk) {
 	if len(pending) == 0 {
 		return
 	}
+	var last *failure
 	c.err = d.access.call(ctx, func(ctx context.Context, authorization string) *failure {
 		before := len(pending)
-		f := d.try(ctx, c, &pending, authorization)
+		last = d.try(ctx, c, &pending, authorization)
 		pending = c.cut(pending, d.maxMessage)
 		if len(pending) == 0 {
 			return nil
 		}
-		f.progress = len(pending) < before
-		return f
-	}, &c.exhausted)
+		last.progress = len(pending) < before
+		return last
+	})
+	c.exhausted = last != nil && last.exhausted
 }
 
 // cut puts off the end of a chunk that holds more than most bytes, which is more

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"example.com/gmailgrant/internal/endpoint"
+	"example.com/gmailgrant/internal/flight"
 )
 
 // details is one listing with a format: it gets messages in batches while
@@ -102,14 +103,26 @@ func (d *details) source(ctx context.Context, calls *sync.WaitGroup, ended <-cha
 		return nil
 	}
 	pages, at := make(chan listed), d.at
+	send := func(l listed) (wanted bool) {
+		select {
+		case pages <- l:
+			return true
+		case <-ended:
+			return false
+		}
+	}
 	calls.Go(func() {
 		defer close(pages)
-		for p, err := range d.lister.pages(ctx, d.access, d.query, at) {
-			select {
-			case pages <- listed{p, err}:
-			case <-ended:
-				return
+		err := flight.Catch(func() error {
+			for p, err := range d.lister.pages(ctx, d.access, d.query, at) {
+				if !send(listed{p, err}) {
+					break
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			send(listed{err: err})
 		}
 	})
 	return pages
@@ -141,7 +154,12 @@ func (d *details) start(ctx context.Context, calls *sync.WaitGroup, listed bool)
 		c := &chunk{entries: d.queue[:size:size], results: make([]result, size), done: make(chan struct{})}
 		d.queue = d.queue[size:]
 		d.flight = append(d.flight, c)
-		calls.Go(func() { d.fill(ctx, c) })
+		calls.Go(func() {
+			defer close(c.done)
+			if err := flight.Catch(func() error { d.fill(ctx, c); return nil }); err != nil {
+				c.err = err
+			}
+		})
 	}
 }
 
@@ -176,7 +194,7 @@ func (d *details) deliver(ctx context.Context) bool {
 func (d *details) take(ctx context.Context, c *chunk) (messages [][]byte, stop error) {
 	for i, e := range c.entries {
 		if i == len(c.results) {
-			return messages, errResponseSize
+			return messages, ErrBytes
 		}
 		message, err := d.settle(ctx, c, e, c.results[i])
 		if err != nil {
@@ -184,7 +202,7 @@ func (d *details) take(ctx context.Context, c *chunk) (messages [][]byte, stop e
 		}
 		if message != nil {
 			if d.budget -= len(message) + 1; d.budget < 0 {
-				return messages, errResponseSize
+				return messages, ErrBytes
 			}
 			messages = append(messages, message)
 		}
@@ -291,7 +309,7 @@ func (d *details) describe(ctx context.Context, e entry) ([]byte, error) {
 			return nil
 		}
 		return d.lister.failed(err)
-	}, nil)
+	})
 	if err != nil || m == nil {
 		return nil, err
 	}

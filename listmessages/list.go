@@ -47,7 +47,17 @@ func NewLister(store *tokenstore.Store, client *http.Client, address string, sco
 // Limits bound a listing. The zero value has those of GET listmessages.
 type Limits struct {
 	Deadline time.Time // zero: the lister's timeout, or shortly before that of ctx
-	Bytes    int       // of all messages together; 0: what an answer holds
+	Bytes    int       // of all messages together, and a page more of IDs; 0: what an answer holds
+}
+
+func (l Limits) orDefault(deadline time.Time) Limits {
+	if l.Deadline.IsZero() {
+		l.Deadline = deadline
+	}
+	if l.Bytes == 0 {
+		l.Bytes = maxAnswer
+	}
+	return l
 }
 
 const (
@@ -75,10 +85,12 @@ type Part struct {
 	NextPageToken      string   // where the list goes on after this part; empty at its end
 }
 
-// What ends a listing before its end, besides Gmail's failures.
+// What ends a listing before its end, besides failures.
 var (
-	errDeadline     = &endpoint.Problem{Reason: endpoint.UpstreamUnavailable, Err: errors.New("the deadline of the listing is reached")}
-	errResponseSize = errors.New("listmessages: the limit of bytes is reached")
+	// ErrDeadline: the time of [Limits] is over.
+	ErrDeadline error = &endpoint.Problem{Reason: endpoint.UpstreamUnavailable, Err: errors.New("the deadline of the listing is reached")}
+	// ErrBytes: the next messages would exceed the bytes of [Limits].
+	ErrBytes = errors.New("listmessages: the limit of bytes is reached")
 )
 
 // List lists messages in the mailbox of a user's grant, which may be
@@ -86,21 +98,16 @@ var (
 // is kept.
 //
 // An error is yielded once, at the end, with the NextPageToken at which the list
-// goes on: what was yielded before stays good. It is an [endpoint.Problem], and
-// the errors of tokenstore can be matched in it.
+// goes on: what was yielded before stays good. It is [ErrDeadline], [ErrBytes], or
+// an [endpoint.Problem] in which the errors of tokenstore can be matched.
 func (l *Lister) List(ctx context.Context, user, grantID string, q Query, limits Limits) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
-		if limits.Deadline.IsZero() {
-			limits.Deadline = l.deadline(ctx)
-		}
-		if limits.Bytes == 0 {
-			limits.Bytes = maxAnswer
-		}
+		limits := limits.orDefault(l.deadline(ctx))
 		ctx, cancel := context.WithTimeout(ctx, limits.Deadline.Sub(l.Clock.now()))
 		defer cancel()
 		a, at, err := l.begin(ctx, user, grantID, q, limits.Deadline)
 		if err != nil {
-			yield(Part{}, err)
+			yield(Part{NextPageToken: q.PageToken}, err)
 			return
 		}
 		defer a.wait(ctx)
@@ -114,6 +121,9 @@ func (l *Lister) List(ctx context.Context, user, grantID string, q Query, limits
 }
 
 func (l *Lister) begin(ctx context.Context, user, grantID string, q Query, deadline time.Time) (*access, cursor, error) {
+	if err := check(q.values()); err != nil {
+		return nil, cursor{}, err
+	}
 	at, err := decodeCursor(user, q)
 	if err != nil {
 		return nil, at, err
@@ -122,6 +132,7 @@ func (l *Lister) begin(ctx context.Context, user, grantID string, q Query, deadl
 	if err != nil {
 		return nil, at, err
 	}
+	a.refused = "Gmail does not accept the request; check q, labelIds, pageToken and id."
 	if err := checkScopes(q, a.token.Grant.Scopes); err != nil {
 		a.wait(ctx)
 		return nil, at, err
@@ -168,7 +179,7 @@ func (l *Lister) listIDs(ctx context.Context, a *access, q Query, at cursor, bud
 			return
 		}
 		if budget -= size; budget < 0 && p.more {
-			yield(Part{NextPageToken: part.NextPageToken}, errResponseSize)
+			yield(Part{NextPageToken: part.NextPageToken}, ErrBytes)
 			return
 		}
 		at = p.next

@@ -69,9 +69,9 @@ func (h *Handler) stopped(ctx context.Context, err error) *incomplete {
 
 func incompleteReason(err error) string {
 	switch {
-	case errors.Is(err, errDeadline):
+	case errors.Is(err, ErrDeadline):
 		return "deadline"
-	case errors.Is(err, errResponseSize):
+	case errors.Is(err, ErrBytes):
 		return "response_size"
 	}
 	switch reason := endpoint.AsProblem(err).Reason; reason {

@@ -63,7 +63,7 @@ func (l *Lister) page(ctx context.Context, a *access, q Query, at cursor, left i
 			return l.failed(err)
 		}
 		return nil
-	}, nil)
+	})
 	if err != nil {
 		return page{}, err
 	}

@@ -22,7 +22,8 @@ const (
 )
 
 // A Query says which messages to list and how much of each, in the terms of
-// Gmail's users.messages.list and users.messages.get.
+// Gmail's users.messages.list and users.messages.get. What the parameters of GET
+// listmessages may not be, its fields may not be either.
 type Query struct {
 	Q                string
 	LabelIDs         []string // all of them must be on a message
@@ -89,19 +90,25 @@ func parseQuery(r *http.Request) (Query, error) {
 	if err != nil {
 		return Query{}, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		given := values[name]
-		if len(given) > rules[name].most {
-			return Query{}, endpoint.Invalid("The parameter " + name + " was given too often.")
-		}
-		if !all(given, rules[name].valid) {
-			return Query{}, endpoint.Invalid("The parameter " + name + " is malformed.")
-		}
-	}
-	if err := checkTogether(values); err != nil {
+	if err := check(values); err != nil {
 		return Query{}, err
 	}
 	return queryOf(values), nil
+}
+
+// check holds parameters against the rules, whether they came in a request or are
+// those of a [Query].
+func check(values url.Values) error {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		given := values[name]
+		if len(given) > rules[name].most {
+			return endpoint.Invalid("The parameter " + name + " was given too often.")
+		}
+		if !all(given, rules[name].valid) {
+			return endpoint.Invalid("The parameter " + name + " is malformed.")
+		}
+	}
+	return checkTogether(values)
 }
 
 func all(values []string, valid func(string) bool) bool {
@@ -140,6 +147,31 @@ func checkTogether(values url.Values) error {
 		return endpoint.Invalid("The parameter id names a message twice.")
 	}
 	return nil
+}
+
+// values are the parameters that stand for q: those that are not zero.
+func (q Query) values() url.Values {
+	values := url.Values{}
+	set := func(name, value string) {
+		if value != "" {
+			values.Set(name, value)
+		}
+	}
+	set("q", q.Q)
+	set("pageToken", q.PageToken)
+	set("format", q.Format)
+	if q.IncludeSpamTrash {
+		set("includeSpamTrash", "true")
+	}
+	if q.MaxResults != 0 {
+		set("maxResults", strconv.Itoa(q.MaxResults))
+	}
+	for name, list := range map[string][]string{"labelIds": q.LabelIDs, "metadataHeaders": q.MetadataHeaders, "id": q.IDs} {
+		if len(list) > 0 {
+			values[name] = list
+		}
+	}
+	return values
 }
 
 func queryOf(values url.Values) Query {

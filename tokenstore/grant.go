@@ -50,6 +50,9 @@ type Grant struct {
 	reading            uint64    // the number of that reading
 }
 
+// is reports whether the grant has this ID, or may have any.
+func (g *Grant) is(id string) bool { return id == AnyGrant || g.ID == id }
+
 // ValidUserID reports whether a sub can name a document: printable ASCII
 // without "/", at most 255 bytes, and none of the names Firestore keeps for
 // itself.

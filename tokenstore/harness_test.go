@@ -145,11 +145,11 @@ func (w *world) storeOf(cfg tokenstore.Config, hooks ...func(*http.Request)) *to
 	cfg.HTTPClient = &http.Client{Transport: &transport{t: w.t, hooks: hooks}}
 	cfg.DialOptions = append(cfg.DialOptions,
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			wantDeadline(w.t, ctx, method)
+			wantDeadline(w.t, ctx, method, 5*time.Second)
 			return invoke(ctx, method, req, reply, cc, opts...)
 		}),
 		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, stream grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			wantDeadline(w.t, ctx, method)
+			wantDeadline(w.t, ctx, method, 5*time.Second)
 			return stream(ctx, desc, cc, method, opts...)
 		}),
 	)
@@ -158,11 +158,14 @@ func (w *world) storeOf(cfg tokenstore.Config, hooks ...func(*http.Request)) *to
 	return s
 }
 
-// wantDeadline: every call that leaves the process has a deadline. Firestore's
-// library sets none by itself.
-func wantDeadline(t *testing.T, ctx context.Context, call string) {
-	if _, ok := ctx.Deadline(); !ok {
+// wantDeadline: every call that leaves the process has a deadline that is not far.
+// Firestore's library sets none by itself.
+func wantDeadline(t *testing.T, ctx context.Context, call string, most time.Duration) {
+	at, ok := ctx.Deadline()
+	if !ok {
 		t.Errorf("%s without a deadline", call)
+	} else if left := time.Until(at); left > most {
+		t.Errorf("%s has %s", call, left)
 	}
 }
 
@@ -173,7 +176,7 @@ type transport struct {
 }
 
 func (tr *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	wantDeadline(tr.t, r.Context(), r.URL.Path)
+	wantDeadline(tr.t, r.Context(), r.URL.Path, 10*time.Second)
 	for _, hook := range tr.hooks {
 		hook(r)
 	}

@@ -102,12 +102,9 @@ func (s *Store) authorization(tok *oauth2.Token, c *Client) *Authorization {
 	a := &Authorization{
 		RefreshToken:      Secret(tok.RefreshToken),
 		AccessToken:       Secret(tok.AccessToken),
-		AccessTokenExpiry: tok.Expiry,
+		AccessTokenExpiry: s.now().Add(lifetime(tok)),
 		ClientID:          c.ID,
 		Issuer:            c.issuer,
-	}
-	if tok.ExpiresIn > 0 { // by our own clock, which x/oauth2 does not know
-		a.AccessTokenExpiry = s.now().Add(time.Duration(tok.ExpiresIn) * time.Second)
 	}
 	scope, _ := tok.Extra("scope").(string)
 	a.Scopes = strings.Fields(scope)
@@ -116,6 +113,17 @@ func (s *Store) authorization(tok *oauth2.Token, c *Client) *Authorization {
 		a.RefreshTokenExpiry = s.now().Add(time.Duration(seconds) * time.Second)
 	}
 	return a
+}
+
+// unannounced is taken for the lifetime of an access token that came without one,
+// which RFC 6749 allows (section 5.1).
+const unannounced = 10 * time.Minute
+
+func lifetime(tok *oauth2.Token) time.Duration {
+	if tok.ExpiresIn <= 0 {
+		return unannounced
+	}
+	return time.Duration(min(tok.ExpiresIn, int64(maxExpiry/time.Second))) * time.Second
 }
 
 // An oauthError is an error answer of the token endpoint: its status and code

@@ -22,6 +22,7 @@ type TokenSource struct {
 	scopes  []string
 
 	mu       sync.Mutex
+	latest   Secret // handed out
 	rejected Secret
 }
 
@@ -43,7 +44,7 @@ func (ts *TokenSource) OfGrant(id string) *TokenSource {
 
 // Token returns an access token that lives a minute or more. It comes from
 // memory or Firestore if possible; a refreshed one has been stored, for all
-// instances, when Token returns.
+// instances, when Token returns, unless Firestore takes its time.
 //
 // Its errors are those of [Store.Token] and [*MissingScopeError].
 func (ts *TokenSource) Token() (*oauth2.Token, error) {
@@ -58,14 +59,20 @@ func (ts *TokenSource) Token() (*oauth2.Token, error) {
 	if missing := Missing(t.Grant.Scopes, ts.scopes); len(missing) > 0 {
 		return nil, &MissingScopeError{Scopes: missing}
 	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.latest = t.AccessToken
 	return &oauth2.Token{AccessToken: string(t.AccessToken), TokenType: "Bearer", Expiry: t.Grant.accessTokenExpiry}, nil
 }
 
 // Reject says that Google answered 401 to an access token: the next one is
 // another, or the error says why there is none. Google ends access tokens
-// together with their grant, an hour before we would notice.
+// together with their grant, an hour before we would notice. Of a token that was
+// followed by another already it is news no more.
 func (ts *TokenSource) Reject(accessToken string) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	ts.rejected = Secret(accessToken)
+	if ts.latest == Secret(accessToken) {
+		ts.rejected = ts.latest
+	}
 }

@@ -7,12 +7,14 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"example.com/gmailgrant/internal/fakegoogle"
+	"example.com/gmailgrant/internal/seal"
 	"example.com/gmailgrant/tokenstore"
 )
 
@@ -228,5 +230,92 @@ func TestUsersNotReadable(t *testing.T) {
 		if !errors.Is(err, tokenstore.ErrMisconfigured) {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// The user connected again on another instance, whose grant this one does not know
+// yet: Google's 401 leads to the one that is stored.
+func TestAnyGrantIsTheStoredOne(t *testing.T) {
+	w := newStandIn(t)
+	s := w.store()
+	w.connect(s, ada, "")
+	ts := s.TokenSource(t.Context(), ada.Sub)
+	first := mustSourceToken(t, ts)
+	w.google.RevokeAccess(ada.Sub)
+	second := w.connect(w.store(), ada, "consent")
+	ts.Reject(first.AccessToken)
+	if tok := mustSourceToken(t, ts); tok.AccessToken == first.AccessToken {
+		t.Error("the rejected token again")
+	}
+	if g, err := s.Grant(t.Context(), ada.Sub); err != nil || g.ID != second.ID {
+		t.Errorf("%v, %v", g, err)
+	}
+}
+
+// A rejection that comes after the next token is of the one before.
+func TestRejectLate(t *testing.T) {
+	w := newStandIn(t)
+	s := w.store()
+	w.connect(s, ada, "")
+	ts := s.TokenSource(t.Context(), ada.Sub)
+	first := mustSourceToken(t, ts)
+	ts.Reject(first.AccessToken)
+	second := mustSourceToken(t, ts)
+	ts.Reject(second.AccessToken)
+	ts.Reject(first.AccessToken)
+	if third := mustSourceToken(t, ts); third.AccessToken == second.AccessToken {
+		t.Error("the rejected token again")
+	}
+}
+
+// An answer of the token endpoint without expires_in is believed for a while.
+func TestNoExpiresIn(t *testing.T) {
+	w := newStandIn(t)
+	s := w.store()
+	g := w.connect(s, ada, "")
+	w.afterAnHour()
+	w.google.Inject(fakegoogle.Fault{Op: "token.refresh", Status: http.StatusOK, Body: `{"access_token":"ya29.without-expiry","token_type":"Bearer"}`})
+	w.google.ResetCalls()
+	for range 5 {
+		w.mustToken(s, ada.Sub, g.ID, "")
+	}
+	if n := w.google.Calls("token.refresh"); n != 1 {
+		t.Errorf("%d refreshes for 5 tokens", n)
+	}
+	w.advance(10 * time.Minute)
+	w.mustToken(s, ada.Sub, g.ID, "")
+	if n := w.google.Calls("token.refresh"); n != 2 {
+		t.Errorf("%d refreshes after ten minutes", n)
+	}
+}
+
+// A stranger's value of a made-up key version must not make a grant unreadable
+// that another instance has sealed with a new key meanwhile.
+func TestNewKeyAfterAStrangersValue(t *testing.T) {
+	for name, do := range map[string]func(w *world, s *tokenstore.Store, g *tokenstore.Grant){
+		"read": func(w *world, s *tokenstore.Store, g *tokenstore.Grant) { w.wantGrant(s, ada.Sub, g.ID) },
+		"disconnect": func(w *world, s *tokenstore.Store, g *tokenstore.Grant) {
+			if _, revoked, err := s.Disconnect(w.t.Context(), ada.Sub, g.ID); !revoked || err != nil {
+				w.t.Errorf("revoked: %t, %v", revoked, err)
+			}
+		},
+		"consent": func(w *world, s *tokenstore.Store, g *tokenstore.Grant) {
+			if again := w.connect(s, ada, "consent"); again.ID != g.ID {
+				w.t.Error("another grant: sessions of the first one have ended")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newStandIn(t)
+			s := w.store()
+			g := w.connect(s, ada, "")
+			if _, err := s.Ring().Open(t.Context(), seal.Session, "999."+strings.Repeat("A", 60), "bearer"); !errors.Is(err, seal.ErrNotOpened) {
+				t.Fatal(err)
+			}
+			w.google.AddSecretVersion(sealKey, newSealKey())
+			w.wantGrant(w.store(), ada.Sub, g.ID) // which seals it again
+			w.advance(9 * time.Second)
+			do(w, s, g)
+		})
 	}
 }

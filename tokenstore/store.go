@@ -18,7 +18,6 @@ import (
 	"cloud.google.com/go/firestore"
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
-	"golang.org/x/sync/singleflight"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -26,6 +25,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"example.com/gmailgrant/internal/flight"
 	"example.com/gmailgrant/internal/seal"
 )
 
@@ -63,8 +63,8 @@ type Store struct {
 	clientMu     sync.Mutex
 	client       *Client
 	clientAt     time.Time // when it was fetched, or fetching it was last tried
-	clientFlight singleflight.Group
-	tokenFlight  singleflight.Group
+	clientFlight flight.Group[*Client]
+	tokenFlight  flight.Group[*Token]
 }
 
 // New returns a store. It does no I/O.
@@ -104,7 +104,7 @@ func (s *Store) Close() error {
 // lazy makes a value at its first use. A failure is not kept: the next use
 // tries again. Callers wait for one making, each as long as its context says.
 type lazy[T any] struct {
-	flight singleflight.Group
+	making flight.Group[*T]
 	value  atomic.Pointer[T]
 }
 
@@ -112,26 +112,30 @@ func (l *lazy[T]) get(ctx context.Context, create func() (T, error)) (T, error) 
 	if v := l.value.Load(); v != nil {
 		return *v, nil
 	}
-	done := l.flight.DoChan("", func() (any, error) {
-		if l.value.Load() != nil {
-			return nil, nil // another making ended just before this one began
+	v, err := l.making.Do(ctx, "", func(context.Context) (*T, error) {
+		if v := l.value.Load(); v != nil {
+			return v, nil // another making ended just before this one began
 		}
 		v, err := create()
 		if err == nil {
 			l.value.Store(&v)
 		}
-		return nil, err
+		return &v, err
 	})
-	var zero T
-	select {
-	case res := <-done:
-		if res.Err != nil {
-			return zero, res.Err
-		}
-		return *l.value.Load(), nil
-	case <-ctx.Done():
-		return zero, unavailable("start", ctx.Err())
+	if err != nil {
+		var none T
+		return none, waitError("start", err)
 	}
+	return *v, nil
+}
+
+// waitError is the error of a call that others wait for, too: its own, or that
+// this caller's time was over.
+func waitError(op string, err error) error {
+	if err == context.Canceled || err == context.DeadlineExceeded {
+		return unavailable(op, err)
+	}
+	return err
 }
 
 func (l *lazy[T]) peek() (v T, made bool) {
@@ -326,21 +330,15 @@ func (s *Store) knownClient() (c *Client, age time.Duration) {
 }
 
 func (s *Store) fetchClient(ctx context.Context) (*Client, error) {
-	done := s.clientFlight.DoChan("", func() (any, error) {
-		_, payload, err := s.accessSecret(context.WithoutCancel(ctx), s.cfg.ClientSecretName, seal.Latest)
+	client, err := s.clientFlight.Do(ctx, "", func(ctx context.Context) (*Client, error) {
+		_, payload, err := s.accessSecret(ctx, s.cfg.ClientSecretName, seal.Latest)
 		var client *Client
 		if err == nil {
 			client, err = ParseClient(payload)
 		}
 		return s.keepClient(client, err)
 	})
-	select {
-	case res := <-done:
-		client, _ := res.Val.(*Client)
-		return client, res.Err
-	case <-ctx.Done():
-		return nil, unavailable("client secret", ctx.Err())
-	}
+	return client, waitError("client secret", err)
 }
 
 // keepClient keeps what was fetched, or, after a failure, puts off the next try

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"example.com/gmailgrant/internal/flight"
 )
 
 const (
@@ -24,14 +26,25 @@ type Token struct {
 	AccessToken Secret
 	Grant       *Grant
 	stored      <-chan struct{} // closed when a new access token has been stored; nil: nothing to store
+	rotated     bool            // a new refresh token is to be stored, too
 }
 
+// storeWait is how long an answer is held up for the sake of a new access token:
+// one that is not stored costs a refresh.
+const storeWait = time.Second
+
 // Wait returns when a new access token has been stored with its grant, or could
-// not be, or ctx ends. Call it before ending the answer to a request: the
-// platform stops the CPU afterwards.
+// not be, or ctx ends, or, unless Google replaced the refresh token too, after a
+// second. Call it before ending the answer to a request: the platform stops the
+// CPU afterwards.
 func (t *Token) Wait(ctx context.Context) {
 	if t.stored == nil {
 		return
+	}
+	if !t.rotated {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, storeWait)
+		defer cancel()
 	}
 	select {
 	case <-t.stored:
@@ -43,28 +56,19 @@ func (t *Token) Wait(ctx context.Context) {
 // that was stored.
 func (t *Token) Refreshed() bool { return t.stored != nil }
 
-// Token returns an access token of the user's grant with this ID, or of the one
-// that is stored if that is [AnyGrant]. It comes from memory if the grant was read within the last minute, otherwise from
-// Firestore, and is refreshed only when it is about to expire. Callers of one
-// user wait for one refresh. Pass as rejected the token that Gmail answered 401
-// to, if any: the one returned is another.
+// Token returns an access token of the user's grant with this ID, or of whichever
+// is stored if that is [AnyGrant]. It comes from memory if the grant was read
+// within the last minute, otherwise from Firestore, and is refreshed only when it
+// is about to expire. Callers that ask for the same wait for one refresh, each as
+// long as its ctx lasts; the refresh then goes on by itself, which on Cloud
+// Functions needs a request that has not ended. Pass as rejected the token that
+// Gmail answered 401 to, if any: the one returned is another.
 //
 // Its errors are [ErrNotConnected], [ErrRevoked], [ErrDomainPolicy],
 // [ErrMisconfigured] and [ErrUnavailable].
 func (s *Store) Token(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
-	g := s.remembered(user)
-	if g != nil && grantID == AnyGrant {
-		grantID = g.ID
-	}
-	if g != nil && g.ID == grantID && s.fresh(g, rejected) {
+	if g := s.remembered(user); g != nil && g.is(grantID) && s.fresh(g, rejected) {
 		return &Token{AccessToken: g.accessToken, Grant: g}, nil
-	}
-	if grantID == AnyGrant {
-		g, err := s.Grant(ctx, user)
-		if err != nil {
-			return nil, err
-		}
-		grantID = g.ID
 	}
 	for range 2 {
 		t, err := s.sharedToken(ctx, user, grantID, rejected)
@@ -95,18 +99,12 @@ func (s *Store) fresh(g *Grant, rejected Secret) bool {
 }
 
 func (s *Store) sharedToken(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
-	done := s.tokenFlight.DoChan(user+"/"+grantID, func() (any, error) {
-		ctx, cancel := detached(ctx, tokenTimeout)
+	t, err := s.tokenFlight.Do(ctx, user+"/"+grantID, func(ctx context.Context) (*Token, error) {
+		ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 		defer cancel()
 		return s.newToken(ctx, user, grantID, rejected)
 	})
-	select {
-	case res := <-done:
-		t, _ := res.Val.(*Token)
-		return t, res.Err
-	case <-ctx.Done():
-		return nil, unavailable("access token", ctx.Err())
-	}
+	return t, waitError("access token", err)
 }
 
 // newToken reads the grant and refreshes its access token if need be. A grant
@@ -118,7 +116,7 @@ func (s *Store) newToken(ctx context.Context, user, grantID string, rejected Sec
 			return nil, err
 		}
 		g := rec.grant
-		if g.ID != grantID {
+		if !g.is(grantID) {
 			return nil, ErrNotConnected
 		}
 		if s.fresh(g, rejected) {
@@ -143,8 +141,12 @@ func (s *Store) newToken(ctx context.Context, user, grantID string, rejected Sec
 func (s *Store) readWithClient(ctx context.Context, user string) (client *Client, rec *record, err error) {
 	var read record
 	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { client, err = s.Client(gctx); return err })
-	group.Go(func() (err error) { read, err = s.read(gctx, user); return err })
+	group.Go(func() error {
+		return flight.Catch(func() (err error) { client, err = s.Client(gctx); return err })
+	})
+	group.Go(func() error {
+		return flight.Catch(func() (err error) { read, err = s.read(gctx, user); return err })
+	})
 	if err := group.Wait(); err != nil {
 		return nil, nil, err
 	}
@@ -161,14 +163,17 @@ func (s *Store) refreshed(ctx context.Context, rec *record, a *Authorization) *T
 	s.renew(&g, a)
 	s.cache.put(&g)
 
-	stored := make(chan struct{})
+	stored, rotated := make(chan struct{}), a.RefreshToken != ""
 	go func() {
 		defer close(stored)
 		ctx, cancel := detached(ctx, tokenTimeout)
 		defer cancel()
-		s.storeRefreshed(ctx, rec, &g, a.RefreshToken != "")
+		err := flight.Catch(func() error { s.storeRefreshed(ctx, rec, &g, rotated); return nil })
+		if err != nil {
+			s.warn("storing an access token", err)
+		}
 	}()
-	return &Token{AccessToken: g.accessToken, Grant: &g, stored: stored}
+	return &Token{AccessToken: g.accessToken, Grant: &g, stored: stored, rotated: rotated}
 }
 
 // renew takes into a grant what a refresh or an exchange brought.

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/gmailgrant/internal/flight"
 	"example.com/gmailgrant/internal/site"
 )
 
@@ -166,7 +167,7 @@ func (e *Endpoint) fail(w *statusWriter, r *http.Request, rec *Record, p *Proble
 // answer has begun, cuts the connection: a cut answer must not look whole.
 func (e *Endpoint) recovered(w *statusWriter, r *http.Request, rec *Record, v any) {
 	begun := w.status != 0
-	e.fail(w, r, rec, &Problem{Reason: Internal, Err: newPanicError(v)})
+	e.fail(w, r, rec, &Problem{Reason: Internal, Err: flight.NewPanic(v)})
 	if !begun {
 		return
 	}

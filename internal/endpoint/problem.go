@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"example.com/gmailgrant/internal/flight"
 	"example.com/gmailgrant/internal/site"
 	"example.com/gmailgrant/tokenstore"
 )
@@ -147,6 +148,9 @@ var stored = []struct {
 func AsProblem(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
+	}
+	if p, ok := errors.AsType[*flight.Panic](err); ok {
+		return &Problem{Reason: Internal, Err: p}
 	}
 	if e, ok := errors.AsType[*tokenstore.MissingScopeError](err); ok {
 		return &Problem{Reason: MissingScope, MissingScopes: e.Scopes, Err: err}

@@ -3,12 +3,9 @@ package endpoint
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -17,6 +14,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"example.com/gmailgrant/internal/flight"
 )
 
 // A Record collects what the log line of one request says. Handlers fill in the
@@ -183,8 +182,8 @@ func (e *Endpoint) logLine(r *http.Request, rec *Record, answered int, took time
 	if rec.Err != nil {
 		add("error", rec.Err.Error())
 	}
-	if p, ok := rec.Err.(*panicError); ok {
-		add("stack", p.stack)
+	if p, ok := errors.AsType[*flight.Panic](rec.Err); ok {
+		add("stack", p.Stack())
 	}
 	if trace := funcframework.TraceIDFromContext(r.Context()); trace != "" && e.project() != "" {
 		add("logging.googleapis.com/trace", "projects/"+e.project()+"/traces/"+trace)
@@ -207,25 +206,11 @@ func (rec *Record) level() slog.Level {
 	case UpstreamUnavailable, RateLimited, NoUserID:
 		return slog.LevelWarn
 	}
+	if _, ok := errors.AsType[*flight.Panic](rec.Err); ok {
+		return slog.LevelError // of a list that had begun
+	}
 	if rec.Incomplete == string(UpstreamUnavailable) || rec.Incomplete == string(RateLimited) {
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo
 }
-
-// A panicError is a recovered panic. The text names the value's type only,
-// unless the runtime made it: any other value could hold a secret.
-type panicError struct {
-	text  string
-	stack string
-}
-
-func newPanicError(v any) *panicError {
-	text := fmt.Sprintf("panic with a %T", v)
-	if err, ok := v.(runtime.Error); ok {
-		text = "panic: " + err.Error()
-	}
-	return &panicError{text, string(debug.Stack())}
-}
-
-func (p *panicError) Error() string { return p.text }

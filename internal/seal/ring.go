@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
+	"example.com/gmailgrant/internal/flight"
 )
 
 const (
@@ -47,16 +47,21 @@ type Ring struct {
 	baseURL string
 	now     func() time.Time
 	warn    func(error)
-	flight  singleflight.Group
+	flight  flight.Group[struct{}]
 	looking sync.Mutex // held while Latest is fetched
 
 	mu        sync.Mutex
 	keys      map[int64]map[Purpose]cipher.AEAD
 	newest    int64               // 0: none yet
 	refreshAt time.Time           // when to fetch again
-	lookAt    time.Time           // before this, no look at Latest on a caller's word
-	lookErr   error               // how the last such look ended
+	looks     map[bool]turn       // at Latest, by whether a stored grant was the reason or a caller's word
 	refused   map[int64]time.Time // until when a version counts as not to be had
+}
+
+// A turn is something that is not done again before a time.
+type turn struct {
+	until time.Time
+	err   error // how it ended the last time
 }
 
 // NewRing returns a ring that reads its keys with fetch. baseURL is the
@@ -69,6 +74,7 @@ func NewRing(fetch Fetch, baseURL string, now func() time.Time, warn func(error)
 		now:     now,
 		warn:    warn,
 		keys:    make(map[int64]map[Purpose]cipher.AEAD),
+		looks:   make(map[bool]turn),
 		refused: make(map[int64]time.Time),
 	}
 }
@@ -108,22 +114,26 @@ func (r *Ring) newestKey(ctx context.Context, p Purpose) (int64, cipher.AEAD, er
 	return r.newest, r.keys[r.newest][p], nil
 }
 
-// keyFor returns the key of a version that a caller named. What a caller can
-// make the ring fetch is bounded: above the newest version one look at the
-// latest every ten seconds, below it one fetch a version, whose refusal is
-// remembered for a minute.
+// keyFor returns the key of a version that a value names. What callers can make
+// the ring fetch by values of their own is bounded: above the newest version one
+// look at the latest every ten seconds, below it one fetch a version, whose
+// refusal is remembered for a minute. Grants come from our own database: they have
+// looks of their own, so that no caller can make one pass for unreadable that
+// another instance sealed with a new key.
 func (r *Ring) keyFor(ctx context.Context, p Purpose, version int64) (key cipher.AEAD, newest int64, err error) {
 	if err := r.Load(ctx); err != nil {
 		return nil, 0, err
 	}
 	if r.above(version) {
-		if err := r.once(ctx, Latest, r.takeLook); err != nil && !errors.Is(err, ErrRefused) {
+		stored := p == Grant
+		look := func(ctx context.Context) error { return r.takeLook(ctx, stored) }
+		if err := r.once(ctx, Latest+strconv.FormatBool(stored), look); err != nil && !errors.Is(err, ErrRefused) {
 			return nil, 0, err
 		}
 	}
 	if r.mayFetch(version) {
-		err := r.once(ctx, strconv.FormatInt(version, 10), func(ctx context.Context) error { return r.fetchOlder(ctx, version) })
-		if err != nil && !errors.Is(err, ErrRefused) {
+		fetch := func(ctx context.Context) error { return r.fetchOlder(ctx, version) }
+		if err := r.once(ctx, strconv.FormatInt(version, 10), fetch); err != nil && !errors.Is(err, ErrRefused) {
 			return nil, 0, err
 		}
 	}
@@ -146,26 +156,22 @@ func (r *Ring) above(version int64) bool {
 // takeLook looks at the latest version if that is due, and otherwise repeats
 // what the last look ended with. It runs one at a time: who asks during a look
 // waits for it, since it may bring the key.
-func (r *Ring) takeLook(ctx context.Context) error {
-	if due, err := r.takeTurn(); !due {
-		return err
+func (r *Ring) takeLook(ctx context.Context, stored bool) error {
+	began := r.now()
+	if last := r.lastLook(stored); began.Before(last.until) {
+		return last.err
 	}
 	err := r.look(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lookErr = err
+	r.looks[stored] = turn{began.Add(retryEvery), err}
 	return err
 }
 
-func (r *Ring) takeTurn() (due bool, last error) {
+func (r *Ring) lastLook(stored bool) turn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
-	if now.Before(r.lookAt) {
-		return false, r.lookErr
-	}
-	r.lookAt = now.Add(retryEvery)
-	return true, nil
+	return r.looks[stored]
 }
 
 // mayFetch reports whether version is older than the newest, unknown, and not
@@ -188,15 +194,8 @@ func (r *Ring) fetchOlder(ctx context.Context, version int64) error {
 // once runs f for all callers that ask for the same key at the same time. f
 // gets a context of its own: one caller that leaves does not fail the others.
 func (r *Ring) once(ctx context.Context, key string, f func(context.Context) error) error {
-	done := r.flight.DoChan(key, func() (any, error) {
-		return nil, f(context.WithoutCancel(ctx))
-	})
-	select {
-	case res := <-done:
-		return res.Err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	_, err := r.flight.Do(ctx, key, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
+	return err
 }
 
 // refresh fetches the latest version, then every older one that is known: one
