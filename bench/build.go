@@ -16,8 +16,8 @@ import (
 // linkerFlags are those of deploy/deploy.sh, for all programs alike.
 const linkerFlags = "-s -w"
 
-// build puts the programs into dir: functions, hello, proxy, plain and stub, and
-// fetches what the Node peer needs.
+// build puts the programs into dir: functions, hello, proxy, plain, stub and profiled,
+// and fetches what the Node peer needs.
 func build(ctx context.Context, dir string) error {
 	root, err := output(ctx, "go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
@@ -27,7 +27,7 @@ func build(ctx context.Context, dir string) error {
 	if err := buildFunctions(ctx, root, dir); err != nil {
 		return err
 	}
-	for _, name := range []string{"hello", "proxy", "plain", "stub"} {
+	for _, name := range []string{"hello", "proxy", "plain", "stub", "profiled"} {
 		if err := run(ctx, root, "go", "build", "-ldflags", linkerFlags, "-o", filepath.Join(dir, name), "./bench/"+name); err != nil {
 			return err
 		}

@@ -22,12 +22,15 @@ const measuredCPU = "GMAILGRANT_BENCH_CPU"
 
 // A lab is where everything is measured.
 type lab struct {
-	ctx    context.Context
-	dir    string // of what was built
-	cpus   []int  // of what is measured
-	sixth  *machine.Limit
-	size   size
-	google *google // the stub that runs
+	ctx   context.Context
+	dir   string // of what was built
+	cpus  []int  // of what is measured
+	sixth *machine.Limit
+	size  size
+
+	profiles string  // folder for them; empty: none are taken
+	profiled int     // programs so far
+	google   *google // the stub that runs
 }
 
 // A size says how much is asked for.
@@ -38,7 +41,7 @@ type size struct {
 }
 
 var (
-	fullSize  = size{mailbox: 20_000, details: 250, connections: 80, load: 2 * time.Second}
+	fullSize  = size{mailbox: 20_000, details: 250, connections: 80, load: 1500 * time.Millisecond}
 	quickSize = size{mailbox: 1_500, details: 25, connections: 8, load: 200 * time.Millisecond}
 )
 
@@ -55,12 +58,12 @@ func inside(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	rows := results.Rows(goals(l.size))
-	fmt.Print("\n", report.Table(rows))
-	if o.quick {
+	table := results.Rows(rows(l.size))
+	fmt.Print("\n", report.Table(table))
+	if o.quick || o.profiles != "" {
 		return nil
 	}
-	return report.Write(o.out, rows, results, l.conditions(o))
+	return report.Write(o.out, table, results, l.conditions(o))
 }
 
 func newLab(ctx context.Context, o options) (*lab, error) {
@@ -76,7 +79,7 @@ func newLab(ctx context.Context, o options) (*lab, error) {
 	if err := machine.Inhabit(hosts); err != nil {
 		return nil, err
 	}
-	l := &lab{ctx: ctx, dir: o.built, cpus: []int{cpu}, sixth: machine.NewLimit(6), size: fullSize}
+	l := &lab{ctx: ctx, dir: o.built, cpus: []int{cpu}, sixth: machine.NewLimit(6), size: fullSize, profiles: o.profiles}
 	if o.quick {
 		l.size = quickSize
 	}

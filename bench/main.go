@@ -30,6 +30,8 @@ type options struct {
 	only   *regexp.Regexp // series
 	out    string         // folder of the results
 	built  string         // folder of what is measured; empty: it has to be built
+
+	profiles string // folder for them; empty: none are taken
 }
 
 func main() {
@@ -51,6 +53,7 @@ func parseFlags() options {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of the rows that take longest; the others have more")
 	flag.BoolVar(&o.quick, "quick", false, "only find out whether everything answers: one short round, no results kept")
 	flag.StringVar(&o.out, "out", "bench/results", "folder for results.md, results.json and results.svg")
+	flag.StringVar(&o.profiles, "profile", "", "folder for CPU profiles of the functions, one a process, instead of results")
 	flag.StringVar(&o.built, "built", "", "of the command's own use")
 	only := flag.String("run", "", "regular expression: measure these series only")
 	flag.Parse()
@@ -76,15 +79,20 @@ func outside(ctx context.Context, o options) error {
 	if err := build(ctx, dir); err != nil {
 		return err
 	}
-	if o.out, err = filepath.Abs(o.out); err != nil {
-		return err
+	for _, folder := range []*string{&o.out, &o.profiles} {
+		if *folder == "" {
+			continue
+		}
+		if *folder, err = filepath.Abs(*folder); err != nil {
+			return err
+		}
 	}
 	cpus, err := machine.CPUs()
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe",
-		"-built", dir, "-out", o.out, "-run", o.only.String(), fmt.Sprintf("-rounds=%d", o.rounds), fmt.Sprintf("-quick=%t", o.quick))
+		"-built", dir, "-out", o.out, "-profile", o.profiles, "-run", o.only.String(), fmt.Sprintf("-rounds=%d", o.rounds), fmt.Sprintf("-quick=%t", o.quick))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", measuredCPU, cpus[len(cpus)-1]))
 	machine.Isolate(cmd)

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"example.com/gmailgrant/bench/internal/load"
@@ -22,6 +23,7 @@ type process struct {
 	address string
 	began   time.Time // just before it was started
 	log     string    // file of what it prints
+	gentle  bool      // it is asked to end, rather than killed
 	exited  chan struct{}
 }
 
@@ -49,7 +51,7 @@ func (l *lab) start(p program, limit *machine.Limit) (*process, error) {
 	if l.google != nil {
 		cmd.Env = append(cmd.Env, "GCE_METADATA_HOST="+l.google.Metadata)
 	}
-	started := &process{cmd: cmd, address: net.JoinHostPort("127.0.0.1", port), log: log.Name(), exited: make(chan struct{})}
+	started := &process{cmd: cmd, address: net.JoinHostPort("127.0.0.1", port), log: log.Name(), gentle: p.gentle, exited: make(chan struct{})}
 	started.began = time.Now()
 	if err := machine.Start(cmd, l.cpus, limit); err != nil {
 		return nil, err
@@ -110,7 +112,11 @@ func (p *process) url(path string, query url.Values) string {
 
 // stop ends the process and returns when it has ended.
 func (p *process) stop() {
-	_ = p.cmd.Process.Kill()
+	signal := syscall.SIGKILL
+	if p.gentle {
+		signal = syscall.SIGTERM
+	}
+	_ = p.cmd.Process.Signal(signal)
 	<-p.exited
 	_ = os.Remove(p.log)
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 )
 
@@ -11,6 +12,7 @@ type program struct {
 	binary string
 	args   []string
 	env    []string
+	gentle bool // it is asked to end, rather than killed
 }
 
 // platform are the variables that all of them get.
@@ -26,17 +28,24 @@ func (l *lab) platform() []string {
 
 func (l *lab) path(name string) string { return filepath.Join(l.dir, name) }
 
-// functions are ours with the settings of deploy/deploy.sh: those of one, or all
-// three when target is empty, as on a developer's machine.
+// functions are ours with the settings of deploy/deploy.sh: one of them, or all
+// three when target is empty, as on a developer's machine. Only the deadline is a
+// later one, so that a busy machine does not cut lists short.
 func (l *lab) functions(target string) program {
 	p := program{binary: l.path("functions"), env: append(l.platform(),
 		"BASE_URL="+baseURL,
 		"ALLOWED_ORIGINS="+frontEnd,
 		"RETURN_URLS="+returnURL,
 		"SSL_CERT_DIR=/nonexistent",
+		"LIST_DEADLINE=60s",
 	)}
 	if target != "" {
 		p.env = append(p.env, "FUNCTION_TARGET="+target, "K_SERVICE="+target)
+	}
+	if target != "" && l.profiles != "" {
+		l.profiled++
+		p.binary, p.gentle = l.path("profiled"), true
+		p.env = append(p.env, fmt.Sprintf("PROFILE=%s/%s-%d.pprof", l.profiles, target, l.profiled))
 	}
 	return p
 }

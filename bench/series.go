@@ -68,7 +68,7 @@ func (l *lab) run(s series, rounds int, results *report.Results) (err error) {
 }
 
 // start keeps a process that has answered the request a few times.
-func (r *running) start(p program, limit *machine.Limit, q request) error {
+func (r *running) start(p program, limit *machine.Limit, warmUp request) error {
 	started, err := r.lab.start(p, limit)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (r *running) start(p program, limit *machine.Limit, q request) error {
 	}
 	defer c.Close()
 	for range 3 {
-		if _, err := started.ask(c, q); err != nil {
+		if _, err := started.ask(c, warmUp); err != nil {
 			return err
 		}
 	}
@@ -131,11 +131,11 @@ func fresh(name string, p program, limit *machine.Limit, q request, before func(
 // evict is for fresh.
 func evict(p program) error { return machine.Evict(p.binary) }
 
-// warm measures one request to a process that has answered before.
-func warm(name string, p program, q request) probe {
+// warm measures one request to a process that has answered others before.
+func warm(name string, p program, warmUp, q request) probe {
 	return probe{
 		name:    name,
-		prepare: func(r *running) error { return r.start(p, nil, q) },
+		prepare: func(r *running) error { return r.start(p, nil, warmUp) },
 		measure: func(r *running) error {
 			c, err := r.warm.connect()
 			if err != nil {

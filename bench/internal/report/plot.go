@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -18,9 +19,10 @@ const (
 	span = 8
 )
 
-// Plot is an SVG with a line for each row: how far the ratio is from its goal, on a
+// Plot is an SVG with a line for each row that has a goal: how far the ratio is from its goal, on a
 // logarithmic axis, the quartiles as a bar.
 func Plot(rows []Row) string {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return !r.HasGoal() })
 	height := topMargin + rowHeight*len(rows) + 16
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="13">`+"\n", labelWidth+plotWidth+30, height)

@@ -28,7 +28,7 @@ type Goal struct {
 	Reference   string  // the same; empty: Constant
 	Constant    float64 // in the unit
 	Versus      string  // what the reference is
-	Most, Least float64 // of the ratio; 0: no such limit
+	Most, Least float64 // of the ratio; 0: no such limit. With neither there is no goal
 }
 
 // A Row is a goal with what was measured. Ratio is that of the medians; its spread
@@ -41,13 +41,16 @@ type Row struct {
 // A Spread is a median with its quartiles.
 type Spread struct{ Low, Median, High float64 }
 
-// Met says whether the goal is.
+// Met says whether the goal is, if there is one.
 func (r Row) Met() bool {
 	if r.Most > 0 {
 		return r.Ratio.Median <= r.Most
 	}
 	return r.Ratio.Median >= r.Least
 }
+
+// HasGoal says whether there is a goal.
+func (g Goal) HasGoal() bool { return g.Most > 0 || g.Least > 0 }
 
 // Rows are the goals whose samples are there.
 func (r *Results) Rows(goals []Goal) []Row {

@@ -37,14 +37,20 @@ func Table(rows []Row) string {
 	var b strings.Builder
 	b.WriteString("| | gmailgrant | against | | ratio | goal | |\n| --- | ---: | --- | ---: | ---: | ---: | --- |\n")
 	for _, r := range rows {
-		met := "met"
-		if !r.Met() {
-			met = "**not met**"
-		}
 		fmt.Fprintf(&b, "| %s | %s %s | %s | %s %s | %s | %s | %s |\n",
-			r.Title, r.Value, r.Unit, r.Versus, r.Base, r.Unit, r.Ratio, r.limit(), met)
+			r.Title, r.Value, r.Unit, r.Versus, r.Base, r.Unit, r.Ratio, r.limit(), r.verdict())
 	}
 	return b.String()
+}
+
+func (r Row) verdict() string {
+	switch {
+	case !r.HasGoal():
+		return ""
+	case r.Met():
+		return "met"
+	}
+	return "**not met**"
 }
 
 func (s Spread) String() string {
@@ -63,10 +69,13 @@ func number(x float64) string {
 }
 
 func (r Row) limit() string {
-	if r.Most > 0 {
+	switch {
+	case r.Most > 0:
 		return "≤ " + fraction(r.Most)
+	case r.Least > 0:
+		return "≥ " + fraction(r.Least)
 	}
-	return "≥ " + fraction(r.Least)
+	return ""
 }
 
 // fraction writes 0.05 as 1/20.
