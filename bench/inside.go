@@ -59,8 +59,15 @@ func inside(ctx context.Context, o options) error {
 		}
 	}
 	table := results.Rows(rows(l.size))
+	if all := len(rows(l.size)); o.only.String() == "" && len(table) < all {
+		return fmt.Errorf("%d rows of %d have figures", len(table), all)
+	}
+	if o.quick {
+		log.Printf("everything answers; %d rows would have figures", len(table))
+		return nil
+	}
 	fmt.Print("\n", report.Table(table))
-	if o.quick || o.profiles != "" {
+	if o.profiles != "" {
 		return nil
 	}
 	return report.Write(o.out, table, results, l.conditions(o))

@@ -95,6 +95,7 @@ func outside(ctx context.Context, o options) error {
 		"-built", dir, "-out", o.out, "-profile", o.profiles, "-run", o.only.String(), fmt.Sprintf("-rounds=%d", o.rounds), fmt.Sprintf("-quick=%t", o.quick))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", measuredCPU, cpus[len(cpus)-1]))
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it has others to stop
 	machine.Isolate(cmd)
 	others := cpus[:max(1, len(cpus)-1)] // for this program and the stub
 	if err := machine.Start(cmd, others, nil); err != nil {

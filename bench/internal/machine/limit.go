@@ -23,54 +23,65 @@ const period = 12 * time.Millisecond
 // that the machine permits is taken: cgroup v2, cgroup v1, and stopping and
 // continuing the process.
 type Limit struct {
-	Way   string
-	run   time.Duration // of each period
-	group string        // folder of the cgroup
+	Way    string
+	run    time.Duration // of each period
+	parent string        // of the cgroup: a folder; empty without one
 }
 
 const (
+	// groups is where cgroups are; those of version 1 have a folder for CPU.
 	groups   = "/sys/fs/cgroup"
-	groupsV1 = "/sys/fs/cgroup/cpu"
-	ownGroup = "gmailgrant-bench"
+	groupsV1 = "cpu"
+)
+
+// The ways.
+const (
+	wayV2   = "cgroup v2"
+	wayV1   = "cgroup v1"
+	wayStop = "stopping and continuing"
 )
 
 // NewLimit makes a limit of one over part of a CPU. Close removes it.
-func NewLimit(part int) *Limit {
-	l := &Limit{Way: "cgroup v2", run: period / time.Duration(part), group: filepath.Join(groups, ownGroup)}
+func NewLimit(part int) *Limit { return newLimit(groups, part) }
+
+func newLimit(groups string, part int) *Limit {
+	l := &Limit{Way: wayV2, run: period / time.Duration(part), parent: groups}
 	if l.makeV2() == nil {
 		return l
 	}
-	_ = os.Remove(l.group)
-	l.Way, l.group = "cgroup v1", filepath.Join(groupsV1, ownGroup)
+	l.Way, l.parent = wayV1, filepath.Join(groups, groupsV1)
 	if l.makeV1() == nil {
 		return l
 	}
-	_ = os.Remove(l.group)
-	l.Way, l.group = "stop and continue", ""
-	return l
+	return &Limit{Way: wayStop, run: l.run}
+}
+
+// group is the folder of the cgroup.
+func (l *Limit) group() string {
+	return filepath.Join(l.parent, fmt.Sprintf("gmailgrant-bench-%d", os.Getpid()))
 }
 
 func (l *Limit) makeV2() error {
-	if _, err := os.Stat(filepath.Join(groups, "cgroup.controllers")); err != nil {
+	if _, err := os.Stat(filepath.Join(l.parent, "cgroup.controllers")); err != nil {
 		return err
 	}
-	if err := write(groups, "cgroup.subtree_control", "+cpu"); err != nil {
+	if err := write(l.parent, "cgroup.subtree_control", "+cpu"); err != nil {
 		return err
 	}
-	if err := mkdir(l.group); err != nil {
+	if err := mkdir(l.group()); err != nil {
 		return err
 	}
-	return write(l.group, "cpu.max", fmt.Sprintf("%d %d", l.run.Microseconds(), period.Microseconds()))
+	return write(l.group(), "cpu.max", fmt.Sprintf("%d %d", l.run.Microseconds(), period.Microseconds()))
 }
 
 func (l *Limit) makeV1() error {
-	if err := mkdir(l.group); err != nil {
+	if err := mkdir(l.group()); err != nil {
 		return err
 	}
-	if err := write(l.group, "cpu.cfs_period_us", strconv.FormatInt(period.Microseconds(), 10)); err != nil {
+	if err := write(l.group(), "cpu.cfs_period_us", strconv.FormatInt(period.Microseconds(), 10)); err != nil {
 		return err
 	}
-	return write(l.group, "cpu.cfs_quota_us", strconv.FormatInt(l.run.Microseconds(), 10))
+	return write(l.group(), "cpu.cfs_quota_us", strconv.FormatInt(l.run.Microseconds(), 10))
 }
 
 func mkdir(dir string) error {
@@ -87,10 +98,10 @@ func write(dir, name, value string) error {
 
 // Close removes the limit, of which no process may be left.
 func (l *Limit) Close() error {
-	if l.group == "" {
+	if l.parent == "" {
 		return nil
 	}
-	return os.Remove(l.group)
+	return os.Remove(l.group())
 }
 
 // start is called on a locked thread.
@@ -98,9 +109,9 @@ func (l *Limit) start(cmd *exec.Cmd) error {
 	switch {
 	case l == nil:
 		return cmd.Start()
-	case l.Way == "cgroup v2":
+	case l.Way == wayV2:
 		return l.startV2(cmd)
-	case l.Way == "cgroup v1":
+	case l.Way == wayV1:
 		return l.startV1(cmd)
 	}
 	if err := cmd.Start(); err != nil {
@@ -111,7 +122,7 @@ func (l *Limit) start(cmd *exec.Cmd) error {
 }
 
 func (l *Limit) startV2(cmd *exec.Cmd) error {
-	dir, err := os.Open(l.group)
+	dir, err := os.Open(l.group())
 	if err != nil {
 		return err
 	}
@@ -126,11 +137,11 @@ func (l *Limit) startV2(cmd *exec.Cmd) error {
 // startV1 lets this thread join the group, for the child to inherit it.
 func (l *Limit) startV1(cmd *exec.Cmd) error {
 	thread := strconv.Itoa(unix.Gettid())
-	if err := write(l.group, "tasks", thread); err != nil {
+	if err := write(l.group(), "tasks", thread); err != nil {
 		return err
 	}
 	err := cmd.Start()
-	return errors.Join(err, write(groupsV1, "tasks", thread))
+	return errors.Join(err, write(l.parent, "tasks", thread))
 }
 
 // stopAndContinue ends with the process.

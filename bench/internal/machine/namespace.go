@@ -16,7 +16,7 @@ import (
 func Isolate(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET,
-		Pdeathsig:  unix.SIGKILL,
+		Pdeathsig:  unix.SIGTERM,
 	}
 	if os.Getuid() == 0 {
 		return
