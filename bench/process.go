@@ -76,7 +76,7 @@ func freePort() (string, error) {
 // connect returns once the process takes connections. None of the programs says
 // when that is, so it is asked.
 func (p *process) connect() (*load.Conn, error) {
-	for time.Since(p.began) < startTimeout {
+	for began := time.Now(); time.Since(began) < startTimeout; {
 		c, err := load.Dial(p.address)
 		if err == nil {
 			return c, nil

@@ -152,6 +152,10 @@ func warm(name string, p program, warmUp, q request) probe {
 	}
 }
 
+// warmUpRounds is how much load comes before what is measured: Node's compiler takes
+// its time.
+const warmUpRounds = 4
+
 // loaded measures a warm process under as many connections as told.
 func loaded(name string, p program, limit *machine.Limit, connections int, q request) probe {
 	return probe{
@@ -160,7 +164,9 @@ func loaded(name string, p program, limit *machine.Limit, connections int, q req
 			if err := r.start(p, limit, q); err != nil {
 				return err
 			}
-			_, err := load.Run(r.plan(connections, q))
+			plan := r.plan(connections, q)
+			plan.Duration *= warmUpRounds
+			_, err := load.Run(plan)
 			return err
 		},
 		measure: func(r *running) error { return r.load(connections, q) },
