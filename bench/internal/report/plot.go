@@ -10,7 +10,7 @@ import (
 
 // Measures of the plot, in pixels.
 const (
-	labelWidth = 470
+	labelWidth = 520
 	plotWidth  = 420
 	rowHeight  = 26
 	topMargin  = 44
@@ -37,9 +37,12 @@ func Plot(rows []Row) string {
 
 func writeAxis(b *strings.Builder, height int) {
 	for x := 1. / span; x <= span; x *= 2 {
-		label, colour := fraction(x)+"×", "#ddd"
-		if x == 1 {
+		label, colour := number(x)+" ×", "#ddd"
+		switch {
+		case x == 1:
 			label, colour = "goal", "#333"
+		case x < 1:
+			label = fmt.Sprintf("1/%.0f", 1/x)
 		}
 		fmt.Fprintf(b, `<line x1="%[1]d" x2="%[1]d" y1="%d" y2="%d" stroke="%s"/>`+"\n", place(x), topMargin-8, height-10, colour)
 		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle" fill="#555">%s</text>`+"\n", place(x), topMargin-14, label)
