@@ -75,7 +75,7 @@ func gmailPage(r *running, client *http.Client, query url.Values) (next string, 
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK || resp.ProtoMajor != 2 {
-		return "", fmt.Errorf("Gmail: %s %d: %.300s: %w", resp.Proto, resp.StatusCode, body, err)
+		return "", fmt.Errorf("call of Gmail: %s %d: %.300s: %w", resp.Proto, resp.StatusCode, body, err)
 	}
 	var answer struct{ NextPageToken string }
 	err = json.Unmarshal(body, &answer)
