@@ -22,6 +22,7 @@
 //	internal/fakegoogle/  the stand-in for Google, for tests and cmd/local
 //	cmd/local/          everything on one machine, with a page to click through
 //	cmd/doctor/         what is wrong with a deployment, and what to do about it
+//	bench/              how fast it is, beside other programs that do the job
 package gmailgrant
 
 import (

@@ -210,6 +210,10 @@ func (s *Server) Close() error {
 	return errors.Join(s.http.Close(), s.vault.saveError())
 }
 
+// Handler serves everything that the stand-in's own address serves, for a server
+// with TLS or of another address.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
 // URL is the base of every HTTP endpoint and the issuer of the ID tokens.
 func (s *Server) URL() string { return "http://" + s.Addr() }
 
