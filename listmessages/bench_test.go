@@ -27,7 +27,7 @@ func BenchmarkStream(b *testing.B) {
 	for b.Loop() {
 		w := httptest.NewRecorder()
 		s := &stream{w: w}
-		if err := s.part(messages); err != nil {
+		if err := s.part(messages, true); err != nil {
 			b.Fatal(err)
 		}
 		if err := s.end(ending{ResultSizeEstimate: 201}); err != nil {

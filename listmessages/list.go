@@ -83,6 +83,8 @@ type Part struct {
 	Messages           [][]byte // each the JSON of a message, as Gmail gives it, without line breaks
 	ResultSizeEstimate int64    // of the whole list, by Gmail
 	NextPageToken      string   // where the list goes on after this part; empty at its end
+
+	last bool // nothing follows, unless Gmail is asked again
 }
 
 // What ends a listing before its end, besides failures.
@@ -174,7 +176,7 @@ func (l *Lister) listIDs(ctx context.Context, a *access, q Query, at cursor, bud
 			return
 		}
 		part, size := idsOf(p)
-		part.NextPageToken = p.next.encode(a.user, q)
+		part.NextPageToken, part.last = p.next.encode(a.user, q), !p.more
 		if !yield(part, nil) {
 			return
 		}
@@ -190,12 +192,24 @@ func (l *Lister) listIDs(ctx context.Context, a *access, q Query, at cursor, bud
 func idsOf(p page) (part Part, size int) {
 	part.ResultSizeEstimate = p.estimate
 	part.Messages = make([][]byte, 0, len(p.messages))
+	var buf []byte // of all
 	for _, m := range p.messages {
-		b := stub{ID: m.Id, ThreadID: m.ThreadId}.json()
-		part.Messages = append(part.Messages, b)
-		size += len(b) + 1
+		begin := len(buf)
+		buf = appendIDs(buf, m.Id, m.ThreadId)
+		part.Messages = append(part.Messages, buf[begin:len(buf):len(buf)])
 	}
-	return part, size
+	return part, len(buf) + len(p.messages)
+}
+
+// appendIDs appends the JSON of a message of which only its IDs are known. Those of
+// Gmail need no escaping, and there may be thousands.
+func appendIDs(b []byte, id, threadID string) []byte {
+	if !validID(id) || !validID(threadID) {
+		return append(b, stub{ID: id, ThreadID: threadID}.json()...)
+	}
+	b = append(append(b, `{"id":"`...), id...)
+	b = append(append(b, `","threadId":"`...), threadID...)
+	return append(b, `"}`...)
 }
 
 // A stub is what is said of a message when its content is not: in a list of

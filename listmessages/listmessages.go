@@ -47,7 +47,7 @@ func (h *Handler) Get(w http.ResponseWriter, r *http.Request) error {
 		if len(part.Messages) == 0 {
 			continue
 		}
-		if err := out.part(part.Messages); err != nil {
+		if err := out.part(part.Messages, !part.last); err != nil {
 			return nil // the client left, and the work has stopped
 		}
 	}

@@ -37,11 +37,15 @@ const (
 	writeTimeout = 30 * time.Second
 )
 
-// part writes messages and flushes them. An error means that the client left.
-func (s *stream) part(messages [][]byte) error {
+// part writes messages, and flushes them unless the end follows at once. An error
+// means that the client left.
+func (s *stream) part(messages [][]byte, flush bool) error {
 	s.begin()
 	for _, m := range messages {
 		s.message(m)
+	}
+	if !flush {
+		return nil
 	}
 	return s.flush()
 }

@@ -65,7 +65,7 @@ func Broken(name string, s *site.Site, err error, log *slog.Logger) *Endpoint {
 }
 
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	setCommonHeaders(w.Header())
+	maps.Copy(w.Header(), commonHeaders)
 	if name := path.Base(r.URL.Path); name == "favicon.ico" || name == "robots.txt" {
 		w.WriteHeader(http.StatusNotFound)
 		return
@@ -85,12 +85,13 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func setCommonHeaders(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Vary", "Origin")
+// commonHeaders are on every answer.
+var commonHeaders = http.Header{
+	"Cache-Control":                {"no-store"},
+	"Referrer-Policy":              {"no-referrer"},
+	"X-Content-Type-Options":       {"nosniff"},
+	"Cross-Origin-Resource-Policy": {"same-origin"},
+	"Vary":                         {"Origin"},
 }
 
 func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request) error {
