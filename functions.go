@@ -26,7 +26,6 @@
 package gmailgrant
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -54,7 +53,7 @@ func init() {
 		})
 	}
 	if target := os.Getenv("FUNCTION_TARGET"); target != "" {
-		go func() { deployed.app().prepare(context.Background(), target) }()
+		go deployed.prepare(target)
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 // linkerFlags are those of deploy/deploy.sh, for all programs alike.
 const linkerFlags = "-s -w"
 
-// build puts the programs into dir: functions, hello, proxy, plain, stub and profiled,
-// and fetches what the Node peer needs.
+// build puts the programs into dir: functions, hello, hello-newer, proxy, plain, stub
+// and profiled, and fetches what the Node peer needs.
 func build(ctx context.Context, dir string) error {
 	root, err := output(ctx, "go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
@@ -27,8 +27,11 @@ func build(ctx context.Context, dir string) error {
 	if err := buildFunctions(ctx, root, dir); err != nil {
 		return err
 	}
-	for _, name := range []string{"hello", "proxy", "plain", "stub", "profiled"} {
-		if err := run(ctx, root, "go", "build", "-ldflags", linkerFlags, "-o", filepath.Join(dir, name), "./bench/"+name); err != nil {
+	if err := buildHello(ctx, root, dir); err != nil {
+		return err
+	}
+	for program, name := range map[string]string{"hello-newer": "hello", "proxy": "proxy", "plain": "plain", "stub": "stub", "profiled": "profiled"} {
+		if err := run(ctx, root, "go", "build", "-ldflags", linkerFlags, "-o", filepath.Join(dir, program), "./bench/"+name); err != nil {
 			return err
 		}
 	}
@@ -57,6 +60,32 @@ func buildFunctions(ctx context.Context, root, dir string) error {
 	}
 	program := filepath.Join(dir, "functions")
 	return run(ctx, root, "env", "GOOGLE_GOLDFLAGS="+linkerFlags, "bash", ".ci/buildpack", source, program)
+}
+
+const framework = "github.com/GoogleCloudPlatform/functions-framework-go"
+
+// buildHello builds hello in a module of its own, as whoever begins with the functions
+// framework does: with the dependencies that the framework chose.
+func buildHello(ctx context.Context, root, dir string) error {
+	module := filepath.Join(dir, "hello-module")
+	version, err := output(ctx, "go", "list", "-C", root, "-m", "-f", "{{.Version}}", framework)
+	if err != nil {
+		return err
+	}
+	if err := copyFile(filepath.Join(module, "main.go"), filepath.Join(root, "bench", "hello", "main.go")); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"mod", "init", "example.com/hello"},
+		{"mod", "edit", "-require", framework + "@" + version},
+		{"mod", "tidy"},
+		{"build", "-ldflags", linkerFlags, "-o", filepath.Join(dir, "hello"), "."},
+	} {
+		if err := run(ctx, module, "go", args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // buildNode has npm install what the lock file says, once.

@@ -50,8 +50,12 @@ func (l *lab) functions(target string) program {
 	return p
 }
 
-func (l *lab) hello() program {
-	return program{binary: l.path("hello"), env: append(l.platform(), "FUNCTION_TARGET=hello", "K_SERVICE=hello")}
+// hello is the framework's hello; newer is it with the dependencies of this module.
+func (l *lab) hello() program { return l.anyHello("hello") }
+func (l *lab) newer() program { return l.anyHello("hello-newer") }
+
+func (l *lab) anyHello(binary string) program {
+	return program{binary: l.path(binary), env: append(l.platform(), "FUNCTION_TARGET=hello", "K_SERVICE=hello")}
 }
 
 func (l *lab) proxy() program {

@@ -43,6 +43,7 @@ func probesOfStart(l *lab) []probe {
 	return []probe{
 		fresh("gmailgrant", l.functions("listmessages"), nil, preflight(), nil),
 		fresh("hello", l.hello(), nil, preflight(), nil),
+		fresh("hello, newer", l.newer(), nil, preflight(), nil),
 		fresh("Node", l.node(false), nil, preflight(), nil),
 	}
 }
@@ -158,6 +159,7 @@ func rowsOfStart() []report.Goal {
 	const hello, mustFollow = "the framework's hello", "the calls that must follow one another"
 	return []report.Goal{
 		{Title: "cold start", Unit: "ms", Subject: startOurs, Reference: "start/hello/ms", Versus: hello, Most: 1.5},
+		{Title: "cold start", Unit: "ms", Subject: startOurs, Reference: "start/hello, newer/ms", Versus: "hello with our dependencies"},
 		{Title: "cold start, program not in the page cache", Unit: "ms", Subject: "start-evicted/gmailgrant/ms", Reference: "start-evicted/hello/ms", Versus: hello, Most: 1.5},
 		{Title: "cold start at ⅙ CPU", Unit: "ms", Subject: "start-sixth/gmailgrant/ms", Reference: "start-sixth/hello/ms", Versus: hello, Most: 1.5},
 		{Title: "cold start", Unit: "ms", Subject: startOurs, Reference: "start/Node/ms", Versus: "Node", Most: 1. / 20},
