@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"google.golang.org/api/gmail/v1"
 )
 
 func BenchmarkCursor(b *testing.B) {
@@ -56,5 +58,18 @@ func BenchmarkReadBatch(b *testing.B) {
 				b.Fatalf("message %d: %+v", i, r)
 			}
 		}
+	}
+}
+
+// BenchmarkIDs is what an instance does itself for a page of 500.
+func BenchmarkIDs(b *testing.B) {
+	var p page
+	for i := range 500 {
+		id := fmt.Sprintf("18c2f0a1b2c3%04x", i)
+		p.messages = append(p.messages, &gmail.Message{Id: id, ThreadId: id})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		idsOf(p)
 	}
 }

@@ -192,7 +192,7 @@ func (l *Lister) listIDs(ctx context.Context, a *access, q Query, at cursor, bud
 func idsOf(p page) (part Part, size int) {
 	part.ResultSizeEstimate = p.estimate
 	part.Messages = make([][]byte, 0, len(p.messages))
-	var buf []byte // of all
+	buf := make([]byte, 0, len(p.messages)*stubSize) // of all
 	for _, m := range p.messages {
 		begin := len(buf)
 		buf = appendIDs(buf, m.Id, m.ThreadId)
@@ -201,15 +201,27 @@ func idsOf(p page) (part Part, size int) {
 	return part, len(buf) + len(p.messages)
 }
 
+// stubSize is the usual length of what appendIDs appends.
+const stubSize = len(`{"id":"0123456789abcdef","threadId":"0123456789abcdef"}`)
+
 // appendIDs appends the JSON of a message of which only its IDs are known. Those of
 // Gmail need no escaping, and there may be thousands.
 func appendIDs(b []byte, id, threadID string) []byte {
-	if !validID(id) || !validID(threadID) {
+	if !alphanumeric(id) || !alphanumeric(threadID) {
 		return append(b, stub{ID: id, ThreadID: threadID}.json()...)
 	}
 	b = append(append(b, `{"id":"`...), id...)
 	b = append(append(b, `","threadId":"`...), threadID...)
 	return append(b, `"}`...)
+}
+
+func alphanumeric(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // A stub is what is said of a message when its content is not: in a list of

@@ -55,7 +55,6 @@ const (
 	maxLabelIDs = 100
 	maxHeaders  = 50
 	maxIDs      = 100
-	maxID       = 64 // bytes
 )
 
 const (
@@ -81,7 +80,7 @@ var rules = map[string]rule{
 	"pageToken":        {func(s string) bool { return s != "" && len(s) <= maxCursor }, 1},
 	"format":           {func(s string) bool { return s == Minimal || s == Metadata || s == Full || s == Raw }, 1},
 	"metadataHeaders":  {func(s string) bool { return endpoint.ConsistsOf(s, 128, headerCharacters) }, maxHeaders},
-	"id":               {validID, maxIDs},
+	"id":               {func(s string) bool { return endpoint.ConsistsOf(s, 64, idCharacters) }, maxIDs},
 }
 
 // parseQuery reads the parameters of a request. Each has a strict grammar: what
@@ -120,8 +119,6 @@ func all(values []string, valid func(string) bool) bool {
 func validQ(s string) bool {
 	return strings.TrimSpace(s) != "" && len(s) <= maxQ && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
-
-func validID(s string) bool { return endpoint.ConsistsOf(s, maxID, idCharacters) }
 
 // validNumber accepts a number from 1 that is written without sign and leading
 // zeros.

@@ -3,6 +3,7 @@ package listmessages
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"example.com/gmailgrant/internal/endpoint"
@@ -41,6 +42,11 @@ const (
 // means that the client left.
 func (s *stream) part(messages [][]byte, flush bool) error {
 	s.begin()
+	size := 0
+	for _, m := range messages {
+		size += len(m) + 1
+	}
+	s.buf = slices.Grow(s.buf, size)
 	for _, m := range messages {
 		s.message(m)
 	}
