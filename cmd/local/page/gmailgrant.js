@@ -345,9 +345,12 @@ export class GmailGrant {
         throw new GmailGrantError({}); // the last line is missing
       } catch (error) {
         if (!(error instanceof GmailGrantError)) throw error;
-        if (most && progress.received === most) return;
         const moved = progress.pageToken !== pageToken;
         if (moved) seen.clear();
+        if (moved && progress.received === most) {
+          onProgress?.({ ...progress });
+          return;
+        }
         if (moved || progress.received > received) tries = 3;
         error.pageToken = progress.pageToken;
         const { reason, retryAfter: seconds = 4 - tries } = error;

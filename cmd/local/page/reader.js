@@ -6,10 +6,12 @@ import { dateInFull, sizeInWords } from './sentences.js';
 
 export class Reader {
   #gmail; // () => GmailGrant
+  #isStillUser; // async () => boolean: the message is theirs
   #request = new AbortController();
 
-  constructor(gmail) {
+  constructor(gmail, isStillUser) {
     this.#gmail = gmail;
+    this.#isStillUser = isStillUser;
     byID('reader').onclose = () => this.#request.abort();
   }
 
@@ -24,6 +26,7 @@ export class Reader {
     byID('reader').showModal();
     try {
       const message = await this.#gmail().message(listed.id, { signal: this.#request.signal });
+      if (!message && !await this.#isStillUser()) return;
       show(mail.subject(message ?? listed), ...parts(message));
       byID('reader-content').focus();
     } catch (error) {

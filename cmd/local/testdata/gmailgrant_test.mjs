@@ -394,6 +394,15 @@ test('never more than maxResults, as a number or out of a form', async () => {
   }
 });
 
+test('a list that is cut before its last line is asked for that', async () => {
+  const { page, grant } = await reader();
+  page.answers.push(stream('{"id":"a"}\n{"id":"b"}\n'), list('ab', { nextPageToken: 'p' }));
+  let last;
+  assert.deepEqual(await read(grant.messages({ maxResults: 2 }, { onProgress: (progress) => { last = progress; } })), { ids: 'ab' });
+  assert.deepEqual(last, { received: 2, pageToken: 'p' });
+  assert.deepEqual(page.requests.map((request) => searched(request, 'maxResults')), [['2'], ['2']]);
+});
+
 test('a list that is cut goes on where it was, without repeats', async () => {
   const { page, grant } = await reader();
   page.answers.push(

@@ -29,8 +29,15 @@ test('names in addresses', () => {
     ['=?utf-8?q?Tom=C3=A1s=2C_H.?= <tomas@example.org>', 'Tomás, H.'],
     ['<bare@example.org>', 'bare@example.org'],
     ['bare@example.org', 'bare@example.org'],
+    ['  Ada   <ada@example.org> (at home)', 'Ada'],
+    ['"1 < 2" <sums@example.org>', '1 < 2'],
+    ['"unfinished <a@example.org>', '"unfinished'],
     ['', ''],
   ]) assert.equal(mail.displayName(from), want);
+});
+
+test('a name that takes no time, whatever it is', () => { // or this would not end
+  for (const one of [' ', '"', '\\"', '<', '" <']) assert.equal(typeof mail.displayName(one.repeat(50_000)), 'string');
 });
 
 test('text of bytes', () => {
