@@ -38,7 +38,7 @@ function keepFocus(action, next) {
 /** A focused element is scrolled to where no notice covers it. */
 function keepNoticesClear() {
   const { height } = byID('notices').getBoundingClientRect();
-  document.documentElement.style.scrollPaddingTop = `${height}px`;
+  document.documentElement.style.scrollPaddingTop = `calc(${height}px + 1rem)`;
 }
 
 /** One sentence, its reason, and the way out when there is one. */

@@ -10,6 +10,7 @@ const signInErrors = {
   missing_scope: 'The box that allows reading mail was not ticked, so there is nothing to list. Connect again and tick it.',
   network: 'The functions could not be reached to finish signing in. Connect again.',
   no_refresh_token: 'Google gave no lasting access. Connect again and give consent.',
+  no_storage: 'The browser lets this page store nothing, so it can’t keep you signed in this way.',
   no_user_id: 'Google did not say who signed in. Connect again.',
   popup_closed: 'The window was closed before signing in was done.',
   popup_failed_to_open: 'The browser did not open Google’s window. Allow popups for this page and try again.',
