@@ -131,14 +131,17 @@ async function showAccountAndMail(account) {
  * in somebody else. If not, the page shows whoever it is, and says so.
  */
 async function isStillUser() {
+  const asked = gmail;
   const shown = user;
-  const account = await gmail.who();
+  const account = await asked.who();
+  if (asked !== gmail || user !== shown) return false; // the page has changed meanwhile
   if (account?.user.sub === shown?.sub) return true;
-  if (user !== shown) return false; // somebody else has noticed
-  byID('confirm').close();
-  reader.close();
-  list.clear();
-  byID('notices').replaceChildren();
+  keepFocus(() => {
+    byID('confirm').close();
+    reader.close();
+    list.clear();
+    byID('notices').replaceChildren();
+  }, byID('account-title'));
   if (shown) notice('warn', [account ? 'Somebody else has signed in meanwhile.' : 'You have signed out meanwhile.']);
   await showAccountAndMail(account);
   return false;
