@@ -119,8 +119,9 @@ func TestChromiumFocus(t *testing.T) {
 }
 
 // TestChromiumNothingJumps: what a page shows first stays where it is while the rest
-// arrives, which Core Web Vitals measure: less than 0.1 is good.
+// arrives, as Core Web Vitals measure it: less than 0.1 is good.
 func TestChromiumNothingJumps(t *testing.T) {
+	const most = 0.04
 	p := start(t, nil)
 	tb := startChromium(t).openPage(p)
 	shift := func() float64 {
@@ -135,7 +136,7 @@ func TestChromiumNothingJumps(t *testing.T) {
 		tb.emulate(width, 844, "light")
 		tb.do(reload)
 		tb.awaitSignedOut()
-		if s := shift(); s >= 0.1 {
+		if s := shift(); s >= most {
 			t.Errorf("%d pixels wide, signed out: %.3f", width, s)
 		}
 	}
@@ -144,7 +145,7 @@ func TestChromiumNothingJumps(t *testing.T) {
 		tb.emulate(width, 844, "light")
 		tb.do(reload)
 		tb.awaitList()
-		if s := shift(); s >= 0.1 {
+		if s := shift(); s >= most {
 			t.Errorf("%d pixels wide, signed in: %.3f", width, s)
 		}
 	}

@@ -84,8 +84,6 @@ func TestChromiumPageAsItWas(t *testing.T) {
 			} else {
 				evaluate[any](tb, `sessionStorage.clear()`)
 			}
-			evaluate[any](tb, `window.dispatchEvent(new PageTransitionEvent('pageshow'))`) // of any page
-			tb.awaitSignedIn(ada)
 			evaluate[any](tb, `window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))`)
 			tb.awaitSignedOut()
 			tb.awaitText(`#notices`, "You have signed out meanwhile.")
