@@ -73,22 +73,24 @@ func TestChromiumAnotherTabsUser(t *testing.T) {
 // TestChromiumPageAsItWas: one that the back button brings back with what it showed
 // asks again.
 func TestChromiumPageAsItWas(t *testing.T) {
-	for _, way := range []string{"cookie", "handoff"} {
-		t.Run(way, func(t *testing.T) {
-			p := start(t, nil)
-			tb := startChromium(t).openPage(p)
-			tb.click(`#way-` + way)
-			tb.connect(ada)
-			if way == "cookie" {
-				tb.script("DELETE", p.base+"/callback")
-			} else {
-				evaluate[any](tb, `sessionStorage.clear()`)
-			}
-			evaluate[any](tb, `window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))`)
-			tb.awaitSignedOut()
-			tb.awaitText(`#notices`, "You have signed out meanwhile.")
-		})
+	p := start(t, nil)
+	tb := startChromium(t).openPage(p)
+	again := func() {
+		evaluate[any](tb, `window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))`)
+		tb.awaitSignedOut()
+		tb.awaitText(`#notices`, "You have signed out meanwhile.")
 	}
+	tb.connect(ada)
+	tb.script("DELETE", p.base+"/callback")
+	again()
+
+	tb.click(`#way-handoff`)
+	tb.awaitSignedOut()
+	tb.click(`#connect`) // which asks nothing
+	tb.awaitSignedIn(ada)
+	tb.awaitList()
+	evaluate[any](tb, `sessionStorage.clear()`)
+	again()
 }
 
 // TestChromiumRevoked: what any 401 does to the page, wherever the user is on it.
@@ -139,34 +141,10 @@ func TestChromiumNotAllAllowed(t *testing.T) {
 // and the page says so.
 func TestChromiumForeignReturn(t *testing.T) {
 	p := start(t, nil)
-	c := startChromium(t)
-	c.openPage(p).connect(ben)
-	tb := c.newTab(p.page + "?code=theirs&state=theirs")
+	tb := startChromium(t).openPage(p)
+	tb.connect(ben)
+	tb.goTo(p.page + "?code=theirs&state=theirs")
 	tb.awaitText(`#notices`, "The answer of a sign-in that this tab did not start was ignored.")
 	tb.awaitSignedIn(ben)
 	tb.wantCleanAddress(p)
-}
-
-// TestChromiumFailedSignIns: a sentence for each that a user can bring about, and for
-// some that only Google can.
-func TestChromiumFailedSignIns(t *testing.T) {
-	p := start(t, []string{popupOn})
-	c := startChromium(t)
-	tb := c.openPage(p)
-	tb.click(`#connect`)
-	tb.answerConsent(consent{deny: true})
-	tb.awaitText(`#notices`, "You did not allow access, so nothing was connected. access_denied")
-	tb.click(`#notices .primary`)
-	tb.answerConsent(consent{account: ben, untick: []string{readonly}})
-	tb.awaitText(`#notices`, "The box that allows reading mail was not ticked, so there is nothing to list. Connect again and tick it. missing_scope")
-
-	tb.click(`#way-popup`)
-	tb.awaitSignedOut()
-	popup := c.popup(tb, func() { tb.click(`#connect`) })
-	popup.awaitVisible(`button[value=allow]`)
-	if got := evaluate[string](popup, `new URLSearchParams(location.search).get('include_granted_scopes')`); got != "false" {
-		t.Errorf("the popup asks with include_granted_scopes=%s", got)
-	}
-	popup.close()
-	tb.awaitText(`#notices`, "The window was closed before signing in was done. popup_closed")
 }

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestChromiumHostileMail: nothing in a message is more than text.
+// TestChromiumHostileMail: nothing in a message is more than text, and one that is not
+// there, deleted meanwhile, too large or not given by Gmail, is spoken of.
 func TestChromiumHostileMail(t *testing.T) {
 	const attack = `<img src=x onerror="document.title='hacked'"><script>document.title='hacked'</script>`
 	p, wire := startOnWire(t)
@@ -44,13 +45,8 @@ func TestChromiumHostileMail(t *testing.T) {
 	tb.click(`#rows .message button`)
 	tb.awaitText(`#reader .text`, attack)
 	harmless()
-}
 
-// TestChromiumMessageNotThere: deleted meanwhile, too large, or not given by Gmail.
-func TestChromiumMessageNotThere(t *testing.T) {
-	p, wire := startOnWire(t)
-	tb := startChromium(t).openPage(p)
-	tb.connect(ada)
+	tb.click(`#reader-close`)
 	for _, tt := range []struct {
 		answer listAnswer
 		want   string
@@ -64,6 +60,7 @@ func TestChromiumMessageNotThere(t *testing.T) {
 		tb.awaitText(`#reader-content`, tt.want)
 		tb.click(`#reader-close`)
 	}
+	wire.use(nil)
 	tb.tryTrial("Messages that can’t be had")
 	tb.awaitText(`#rows .missing`, "Gmail could not give this message.")
 	tb.await(`[...document.querySelectorAll('#rows .missing')].some((row) => row.innerText.includes('too large to be listed'))`)
