@@ -268,8 +268,7 @@ func TestNearlyAllowed(t *testing.T) {
 }
 
 // readable are the reasons that a script can meet, each from an origin that may
-// read it. Two are left out: origin_not_allowed, which nobody can read, and
-// internal, which no request brings about.
+// read it. Only origin_not_allowed is left out, which nobody can read.
 var readable = map[endpoint.Reason]func(t *testing.T, w *world, b *browser) *answer{
 	"invalid_request": func(_ *testing.T, _ *world, b *browser) *answer { return b.get("q=") },
 	"unsupported_media_type": func(_ *testing.T, _ *world, b *browser) *answer {
@@ -335,6 +334,12 @@ var readable = map[endpoint.Reason]func(t *testing.T, w *world, b *browser) *ans
 	},
 	"method_not_allowed": func(_ *testing.T, _ *world, b *browser) *answer {
 		return b.fetch(http.MethodPut, "/callback")
+	},
+	"internal": func(_ *testing.T, w *world, b *browser) *answer {
+		b.signIn(choice{})
+		defer w.gmailFails(0, googleError(503, "backendError"))()
+		w.clock.onSleep = func() { panic("before the next try") }
+		return b.get("")
 	},
 }
 

@@ -3,8 +3,12 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
+	"image/color"
+	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,10 +83,21 @@ func TestChromiumLooks(t *testing.T) {
 			tb.click(`#connect`)
 			tb.awaitVisible(`button[value=allow]`)
 			tb.look(tt.name + "-consent")
+			tb.answerConsent(consent{deny: true})
+			tb.awaitText(`#notices`, "access_denied")
+			tb.look(tt.name + "-denied")
+			tb.click(`#notices .primary`)
+			tb.answerConsent(consent{account: ada, untick: []string{readonly}})
+			tb.awaitText(`#notices`, "missing_scope")
+			tb.look(tt.name + "-unticked")
+			tb.click(`#notices .primary`)
 			tb.answerConsent(consent{account: ada})
 			tb.awaitSignedIn(ada)
 			tb.awaitList()
-			tb.look(tt.name)
+			inbox := tb.look(tt.name)
+			if tt.name == "page" {
+				wantPictureOfReadme(t, inbox)
+			}
 			tb.click(`#rows .message button`)
 			tb.awaitVisible(`#reader .text`)
 			tb.look(tt.name + "-message")
@@ -94,8 +109,23 @@ func TestChromiumLooks(t *testing.T) {
 			tb.expectStatus(401, "listmessages")
 			tb.await(clickTrial("No session"))
 			tb.awaitText(`#trial-answer`, "no_session")
-			tb.do(chromedp.ScrollIntoView(chromedp.CSS(`#trial-answer`)))
+			tb.do(chromedp.ScrollIntoView(chromedp.CSS(`#trial-problem`)))
 			tb.look(tt.name + "-trials")
+			tb.tryTrial("Gmail throttles for a moment")
+			tb.awaitText(`#countdown`, "goes on by itself")
+			tb.look(tt.name + "-pause")
+			tb.tryTrial("Gmail throttles halfway")
+			tb.awaitText(`#list-end`, "ends early")
+			tb.do(chromedp.ScrollIntoView(chromedp.CSS(`#list-end`)))
+			tb.look(tt.name + "-incomplete")
+			tb.tryTrial("Messages that can’t be had")
+			tb.awaitVisible(`#rows .missing`)
+			tb.awaitList()
+			tb.look(tt.name + "-missing")
+			tb.tryTrial("Access revoked at Google")
+			tb.awaitText(`#notices`, "Access was revoked")
+			evaluate[any](tb, `scrollTo(0, 0)`)
+			tb.look(tt.name + "-revoked")
 		})
 	}
 }
@@ -111,14 +141,15 @@ func (tb *tab) emulate(width, height int64, scheme string) {
 	tb.await(fmt.Sprintf(`innerWidth === %d && matchMedia('(prefers-color-scheme: %s)').matches`, width, scheme))
 }
 
-// look checks what can be seen, and keeps a picture of it if that is wanted.
-func (tb *tab) look(name string) {
+// look checks what can be seen, keeps a picture of it if that is wanted, and returns
+// it.
+func (tb *tab) look(name string) []byte {
 	tb.t.Helper()
 	if over := evaluate[int](tb, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 		tb.t.Errorf("%s: %d pixels wider than its window", name, over)
 	}
 	if low := evaluate[[]string](tb, lowContrasts); len(low) > 0 {
-		tb.t.Errorf("%s: hard to read: %s", name, strings.Join(low, "; "))
+		tb.t.Errorf("%s: hard to see: %s", name, strings.Join(low, "; "))
 	}
 	picture, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
@@ -128,16 +159,61 @@ func (tb *tab) look(name string) {
 		tb.t.Errorf("%s: a picture of %d bytes", name, len(picture))
 	}
 	if *pictures == "" {
-		return
+		return picture
 	}
 	if err := os.WriteFile(filepath.Join(*pictures, name+".png"), picture, 0o644); err != nil {
 		tb.t.Fatal(err)
 	}
+	return picture
 }
 
-// lowContrasts are the texts that stand out less from what is behind them than
-// WCAG 2.2 wants: 4.5 to 1 (success criterion 1.4.3, which leaves out what is
-// disabled).
+// wantPictureOfReadme compares with the picture in the README, as far as fonts and
+// dates allow: the mean brightness of squares, each a few letters wide.
+func wantPictureOfReadme(t *testing.T, got []byte) {
+	t.Helper()
+	kept, err := os.ReadFile("testdata/page.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := squares(t, kept), squares(t, got)
+	if len(a) != len(b) {
+		t.Fatalf("testdata/page.png has %d squares, the page %d", len(a), len(b))
+	}
+	sum := 0.0
+	for i := range a {
+		sum += math.Abs(a[i] - b[i])
+	}
+	const most = 0.012 // of 1, which is black against white
+	if mean := sum / float64(len(a)); mean > most {
+		t.Errorf("the page no longer looks like testdata/page.png: they are %.4f apart; -args -pictures makes a new one", mean)
+	}
+}
+
+// squares is the brightness of a picture, from 0 to 1, square by square.
+func squares(t *testing.T, picture []byte) []float64 {
+	t.Helper()
+	img, err := png.Decode(bytes.NewReader(picture))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const side = 20
+	bounds := img.Bounds()
+	var all []float64
+	for top := bounds.Min.Y; top+side <= bounds.Max.Y; top += side {
+		for left := bounds.Min.X; left+side <= bounds.Max.X; left += side {
+			sum := 0
+			for i := range side * side {
+				sum += int(color.GrayModel.Convert(img.At(left+i%side, top+i/side)).(color.Gray).Y)
+			}
+			all = append(all, float64(sum)/(side*side*255))
+		}
+	}
+	return all
+}
+
+// lowContrasts are what stands out less from what is behind it than WCAG 2.2 wants:
+// texts 4.5 to 1 (success criterion 1.4.3, which leaves out what is disabled), the
+// edges of what is filled in 3 to 1 (1.4.11).
 const lowContrasts = `(() => {
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const luminance = (color) => {
@@ -153,14 +229,19 @@ const lowContrasts = `(() => {
     }
     return 'Canvas';
   };
-  const ratio = (node) => {
-    const [low, high] = [luminance(getComputedStyle(node).color), luminance(behind(node))].sort((a, b) => a - b);
+  const between = (...colors) => {
+    const [low, high] = colors.map(luminance).sort((a, b) => a - b);
     return (high + 0.05) / (low + 0.05);
   };
+  const ratio = (node) => between(getComputedStyle(node).color, behind(node));
+  const edge = (node) => Math.min(...[behind(node), behind(node.parentElement)].map((color) => between(getComputedStyle(node).borderTopColor, color)));
   const hasText = (node) => [...node.childNodes].some((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
   const counts = (node) => hasText(node) && node.checkVisibility() && !node.matches(':has(:disabled), :disabled');
-  return [...document.querySelectorAll('body *')].filter((node) => counts(node) && ratio(node) < 4.5)
+  const texts = [...document.querySelectorAll('body *')].filter((node) => counts(node) && ratio(node) < 4.5)
     .map((node) => ratio(node).toFixed(2) + ' ' + node.innerText);
+  const edges = [...document.querySelectorAll('input[type=search], select')].filter((node) => node.checkVisibility() && edge(node) < 3)
+    .map((node) => edge(node).toFixed(2) + ' edge of ' + node.id);
+  return [...texts, ...edges];
 })()`
 
 // TestChromiumKeyboard signs in and searches without a mouse.

@@ -70,6 +70,22 @@ func TestChromiumPopupClosed(t *testing.T) {
 	tb.awaitText(`#error`, "popup_closed")
 }
 
+// TestChromiumPopupOfThePage: what the demo page asks for, and says when nothing comes.
+func TestChromiumPopupOfThePage(t *testing.T) {
+	p := start(t, []string{popupOn})
+	c := startChromium(t)
+	tb := c.openPage(p)
+	tb.click(`#way-popup`)
+	tb.awaitSignedOut()
+	popup := c.popup(tb, func() { tb.click(`#connect`) })
+	popup.awaitVisible(`button[value=allow]`)
+	if got := evaluate[string](popup, `new URLSearchParams(location.search).get('include_granted_scopes')`); got != "false" {
+		t.Errorf("the popup asks with include_granted_scopes=%s", got)
+	}
+	popup.close()
+	tb.awaitText(`#notices`, "The window was closed before signing in was done. popup_closed")
+}
+
 // TestChromiumPopupBlocked: a script that nobody's click has started gets no window.
 func TestChromiumPopupBlocked(t *testing.T) {
 	f := startFrontEnd(t, otherSite, popupOn)

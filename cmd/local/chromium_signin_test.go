@@ -93,14 +93,19 @@ func TestChromiumBackAtCallback(t *testing.T) {
 // TestChromiumBackButton: back from the page is Google, which has been answered and
 // leads to the page again; the page before that knows who is signed in too.
 func TestChromiumBackButton(t *testing.T) {
-	p := start(t, nil)
-	tb := startChromium(t).openPage(p)
-	tb.connect(ben)
-	for range 2 {
-		tb.back()
-		tb.awaitSignedIn(ben)
-		tb.awaitList()
-		tb.wantCleanAddress(p)
+	for _, way := range []string{"cookie", "handoff"} {
+		t.Run(way, func(t *testing.T) {
+			p := start(t, nil)
+			tb := startChromium(t).openPage(p)
+			tb.click(`#way-` + way)
+			tb.connect(ben)
+			for range 2 {
+				tb.back()
+				tb.awaitSignedIn(ben)
+				tb.awaitList()
+				tb.wantCleanAddress(p)
+			}
+		})
 	}
 }
 
@@ -109,7 +114,7 @@ func TestChromiumDenied(t *testing.T) {
 	tb := startChromium(t).openPage(p)
 	tb.click(`#connect`)
 	tb.answerConsent(consent{deny: true})
-	tb.awaitText(`#notices`, "access_denied")
+	tb.awaitText(`#notices`, "You did not allow access, so nothing was connected. access_denied")
 	tb.awaitSignedOut()
 	tb.wantCleanAddress(p)
 	tb.connect(ben)
@@ -120,7 +125,7 @@ func TestChromiumUntickedThenTicked(t *testing.T) {
 	tb := startChromium(t).openPage(p)
 	tb.click(`#connect`)
 	tb.answerConsent(consent{account: ben, untick: []string{readonly}})
-	tb.awaitText(`#notices`, "missing_scope")
+	tb.awaitText(`#notices`, "The box that allows reading mail was not ticked, so there is nothing to list. Connect again and tick it. missing_scope")
 	tb.awaitSignedOut()
 	tb.wantCleanAddress(p)
 	tb.click(`#notices .primary`)
@@ -132,13 +137,18 @@ func TestChromiumUntickedThenTicked(t *testing.T) {
 // TestChromiumSecondAccount: another one can be chosen, and takes the place of the
 // first.
 func TestChromiumSecondAccount(t *testing.T) {
-	p := start(t, nil)
-	tb := startChromium(t).openPage(p)
-	tb.connect(ada)
-	tb.click(`#sign-out`)
-	tb.awaitSignedOut()
-	tb.click(`#other-account`)
-	tb.answerConsent(consent{account: ben})
-	tb.awaitSignedIn(ben)
-	tb.awaitList()
+	for _, way := range []string{"cookie", "handoff"} {
+		t.Run(way, func(t *testing.T) {
+			p := start(t, nil)
+			tb := startChromium(t).openPage(p)
+			tb.click(`#way-` + way)
+			tb.connect(ada)
+			tb.click(`#sign-out`)
+			tb.awaitSignedOut()
+			tb.click(`#other-account`)
+			tb.answerConsent(consent{account: ben})
+			tb.awaitSignedIn(ben)
+			tb.awaitList()
+		})
+	}
 }

@@ -89,6 +89,7 @@ func TestChromiumCookieAcrossSites(t *testing.T) {
 	if !evaluate[bool](tb, `document.querySelector('#way-cookie').disabled`) {
 		t.Error("the page offers the cookie way")
 	}
+	tb.awaitText(`#about-way`, "The cookie is not to be had here: the functions are on another site. Google’s popup is off")
 	tb.expect(`^network: .* 400 `)
 	tb.goTo(p.base + "/authurl?return_to=" + p.page)
 	tb.awaitText(`body`, "code_challenge")

@@ -3,6 +3,7 @@ package main
 import (
 	"embed"
 	"encoding/json"
+	"html/template"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -22,6 +23,7 @@ func newPageHandler(p place, g *google, popup popup) http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(files))
+	mux.HandleFunc("GET /{$}", serveIndex(files, g))
 	mux.Handle("GET /gmailgrant.js", importable(http.FileServerFS(files)))
 	mux.Handle("GET /config.json", serveConfig(p, g, popup))
 	if !g.real {
@@ -29,6 +31,16 @@ func newPageHandler(p place, g *google, popup popup) http.Handler {
 		mux.HandleFunc("POST /stand-in/fault", g.serveFault)
 	}
 	return withPageHeaders(contentSecurityPolicy(p, popup), onOrigin(p, http.NewCrossOriginProtection().Handler(mux)))
+}
+
+// serveIndex serves the page itself, which from the first says whether its data are
+// made up.
+func serveIndex(files fs.FS, g *google) http.HandlerFunc {
+	index := template.Must(template.ParseFS(files, "index.html")) // it was there when this was compiled
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		index.Execute(w, map[string]any{"StandIn": !g.real})
+	}
 }
 
 // importable lets pages of every origin import a module.

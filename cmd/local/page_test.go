@@ -89,6 +89,17 @@ func TestModuleCanBeImported(t *testing.T) {
 	}
 }
 
+// The page says that its data are made up before a script has run, unless they are real.
+func TestPageSaysWhatIsMadeUp(t *testing.T) {
+	for _, real := range []bool{false, true} {
+		w := httptest.NewRecorder()
+		testPage(t, "http://localhost:8080", real).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost:8081/", nil))
+		if said := strings.Contains(w.Body.String(), "<strong>not Google</strong>"); said == real || strings.Contains(w.Body.String(), "{{") {
+			t.Errorf("real mail %t:\n%s", real, w.Body)
+		}
+	}
+}
+
 func TestPageConfig(t *testing.T) {
 	for _, real := range []bool{false, true} {
 		response := ask(testPage(t, "https://app.example.com/api/", real), http.MethodGet, "http://localhost:8081/config.json")

@@ -92,7 +92,7 @@ export class MessageList {
     this.#shown.clear();
     byID('rows').replaceChildren();
     byID('count').textContent = 'Listing…';
-    byID('list-end').replaceChildren();
+    hideEnd();
   }
 
   #add(message) {
@@ -105,17 +105,24 @@ export class MessageList {
   #end(cursor, error) {
     this.#cursor = cursor;
     byID('count').textContent = countInWords(this.#shown.size, Boolean(error || cursor));
-    byID('list-end').replaceChildren(...this.#wayOn(error));
+    hideEnd();
+    byID('way-on').append(...this.#wayOn(error));
+    if (!error) return;
+    byID('list-end').className = 'notice warn';
+    byID('shortfall').append(incompleteList(error.reason), retryInWords(error.retryAfter), ' ', code(error.reason));
   }
 
   #wayOn(error) {
-    if (!error) return this.#cursor ? [button('Load more', this.#on.goOn)] : [];
-    const sentence = element('p', {}, incompleteList(error.reason), retryInWords(error.retryAfter), ' ', code(error.reason));
-    const wayOut = error.authorizationUrl
-      ? button('Connect again', () => this.#on.reconnect(error), 'primary')
-      : button('Continue', this.#on.goOn, 'primary');
-    return [element('div', { className: 'notice warn' }, sentence, wayOut)];
+    if (error?.authorizationUrl) return [button('Connect again', () => this.#on.reconnect(error), 'primary')];
+    if (error) return [button('Continue', this.#on.goOn, 'primary')];
+    return this.#cursor ? [button('Load more', this.#on.goOn)] : [];
   }
+}
+
+function hideEnd() {
+  byID('list-end').className = '';
+  byID('shortfall').replaceChildren();
+  byID('way-on').replaceChildren();
 }
 
 function showProgress({ received, pause }, most) {
@@ -124,13 +131,29 @@ function showProgress({ received, pause }, most) {
   byID('progress-bar').max = most;
   byID('progress-bar').value = received;
   byID('progress-count').textContent = received.toLocaleString();
-  byID('pause').textContent = pause ? pauseInWords(pause) : '';
+  showPause(pause);
 }
 
 function hideProgress() {
   byID('rows').ariaBusy = 'false';
   byID('progress').hidden = true;
-  byID('pause').textContent = '';
+  showPause();
+}
+
+let counting; // down, of the pause that is shown
+
+/** Says once that the list waits, and counts down for those who see it. */
+function showPause(pause) {
+  clearInterval(counting);
+  const words = pause ? pauseInWords(pause) : '';
+  byID('pause').textContent = words;
+  byID('countdown').textContent = words;
+  if (!pause) return;
+  let { seconds } = pause;
+  counting = setInterval(() => {
+    seconds = Math.max(0, seconds - 1);
+    byID('countdown').textContent = pauseInWords({ ...pause, seconds });
+  }, 1000);
 }
 
 function row(message, open) {

@@ -49,10 +49,11 @@ export function attachments(message) {
 
 /** The name in an address, or the address when there is none. */
 export function displayName(from) {
-  const named = /^\s*(?:"((?:[^"\\]|\\.)*)"|([^<"]*?))\s*<([^>]*)>/.exec(from);
-  if (!named) return decodeWords(from).trim();
-  const [, quoted, plain, address] = named;
-  return decodeWords(quoted?.replace(/\\(.)/g, '$1') ?? plain).trim() || address;
+  const at = from.lastIndexOf('<');
+  if (at < 0) return decodeWords(from).trim();
+  const name = from.slice(0, at).trim();
+  const [, quoted] = /^"(.*)"$/s.exec(name) ?? [];
+  return decodeWords(quoted?.replace(/\\(.)/g, '$1') ?? name).trim() || from.slice(at + 1).replace(/>.*$/s, '');
 }
 
 /** Decodes the encoded words of RFC 2047, =?charset?Q|B?…?=; those it can't stay as they are. */

@@ -4,7 +4,7 @@ import { MessageList } from './list.js';
 import { Reader } from './reader.js';
 import { problemSentence, retryInWords, scopesInWords, signInSentence, wayInWords } from './sentences.js';
 import { trials } from './trials.js';
-import { chooseWay, chosenWay, codeOfPopup, grantBy, loadCodeClient, waysIn } from './ways.js';
+import { chooseWay, chosenWay, codeOfPopup, grantBy, loadCodeClient, waysClosed } from './ways.js';
 
 const config = await (await fetch('config.json')).json();
 
@@ -12,7 +12,7 @@ let way = chosenWay(config);
 let gmail = grantBy(way, config);
 let user = null; // who is signed in
 
-const reader = new Reader(() => gmail);
+const reader = new Reader(() => gmail, isStillUser);
 const list = new MessageList(() => gmail, {
   open: (message) => attempt(() => reader.open(message)),
   goOn: () => attempt(() => list.goOn()),
@@ -24,8 +24,21 @@ const list = new MessageList(() => gmail, {
 function notice(kind, children, ...actions) {
   const sentence = element('p', {}, ...children);
   const node = element('div', { className: `notice ${kind}` }, sentence, ...actions);
-  node.append(button('Close', () => node.remove(), 'link'));
+  node.append(button('Close', () => keepFocus(() => node.remove(), byID('main')), 'link'));
   byID('notices').replaceChildren(node);
+}
+
+/** Does what may take away the element that has the focus, and then gives it to another. */
+function keepFocus(action, next) {
+  const { activeElement } = document;
+  action();
+  if (activeElement !== document.body && !activeElement.checkVisibility()) next.focus({ preventScroll: true });
+}
+
+/** A focused element is scrolled to where no notice covers it. */
+function keepNoticesClear() {
+  const { height } = byID('notices').getBoundingClientRect();
+  document.documentElement.style.scrollPaddingTop = `calc(${height}px + 1rem)`;
 }
 
 /** One sentence, its reason, and the way out when there is one. */
@@ -61,7 +74,7 @@ async function connect() {
     return showProblem(error, signInSentence);
   }
   byID('notices').replaceChildren();
-  await showAccountAndMail();
+  await askAndShow();
   byID('account-title').focus();
 }
 
@@ -69,10 +82,14 @@ const accountStates = [byID('asking'), byID('signed-out'), byID('signed-in')];
 
 function showSignedOut() {
   user = null;
-  showOnly(byID('signed-out'), ...accountStates);
-  byID('mail').hidden = true;
-  reader.close();
-  list.clear();
+  keepFocus(() => {
+    byID('confirm').close();
+    reader.close(); // gives the focus back to a row
+    showOnly(byID('signed-out'), ...accountStates);
+    byID('mail').hidden = true;
+    byID('trials').hidden = false;
+    list.clear();
+  }, byID('connect'));
 }
 
 function showSignedIn(account) {
@@ -86,39 +103,69 @@ function showSignedIn(account) {
   byID('expiry').textContent = end.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
   showOnly(byID('signed-in'), ...accountStates);
   byID('mail').hidden = false;
+  byID('trials').hidden = false;
 }
 
-/** Shows who is signed in, and lists their mail; unless another way in was chosen meanwhile. */
-async function showAccountAndMail() {
+/** Asks who is signed in and shows it; unless another way in was chosen meanwhile. */
+async function askAndShow() {
   const asked = gmail;
-  let account;
   try {
-    account = await asked.who();
+    const account = await asked.who();
+    if (asked === gmail) await showAccountAndMail(account);
   } catch (error) {
-    if (asked === gmail) showSignedOut();
+    if (asked === gmail && !user) showSignedOut();
     throw error;
   }
-  if (asked !== gmail) return;
+}
+
+/** Shows who is signed in, null for nobody, and lists their mail. */
+async function showAccountAndMail(account) {
   if (!account) return showSignedOut();
   showSignedIn(account);
   if (account.missing_scopes.length) showMissingScopes(account.missing_scopes);
   await list.start({});
 }
 
+/**
+ * Whether it is still the user who is shown: in the cookie way another tab may have signed
+ * in somebody else. If not, the page shows whoever it is, and says so.
+ */
+async function isStillUser() {
+  const asked = gmail;
+  const shown = user;
+  const account = await asked.who();
+  if (asked !== gmail || user !== shown) return false; // the page has changed meanwhile
+  if (account?.user.sub === shown?.sub) return true;
+  keepFocus(() => {
+    byID('confirm').close();
+    reader.close();
+    list.clear();
+    byID('notices').replaceChildren();
+  }, byID('account-title'));
+  if (shown) notice('warn', [account ? 'Somebody else has signed in meanwhile.' : 'You have signed out meanwhile.']);
+  await showAccountAndMail(account);
+  return false;
+}
+
 async function signOut() {
   await gmail.signOut();
   showSignedOut();
   notice('good', ['Signed out. The grant is kept: connecting again asks nothing.']);
-  byID('connect').focus();
+}
+
+async function askToDisconnect() {
+  if (!await isStillUser()) return;
+  byID('confirm-account').textContent = user.email ?? user.sub;
+  byID('confirm').showModal();
 }
 
 async function disconnect() {
+  if (!await isStillUser()) return;
   const confirmed = await gmail.disconnect();
   showSignedOut();
   notice(confirmed ? 'good' : 'warn', [
     confirmed ? 'Disconnected. The grant is gone.' : 'Disconnected here, but Google did not confirm it. Check your Google account.',
   ]);
-  byID('connect').focus();
 }
 
 // Ways in
@@ -128,19 +175,20 @@ async function useWay(chosen) {
   chooseWay(way);
   gmail = grantBy(way, config);
   byID('notices').replaceChildren();
-  byID('about-way').textContent = wayInWords(way);
+  byID('about-way').textContent = wayInWords(way, waysClosed(config));
+  user = null;
   if (way === 'popup') await loadCodeClient(config);
-  await showAccountAndMail();
+  await askAndShow();
 }
 
 function offerWays() {
-  const ways = waysIn(config);
+  const closed = waysClosed(config);
   for (const input of document.querySelectorAll('input[name=way]')) {
-    input.disabled = !ways.includes(input.value);
+    input.disabled = closed.includes(input.value);
     input.checked = input.value === way;
     input.onchange = () => attempt(() => useWay(input.value));
   }
-  byID('about-way').textContent = wayInWords(way);
+  byID('about-way').textContent = wayInWords(way, closed);
 }
 
 // Search
@@ -153,9 +201,8 @@ function searchForm() {
 // Errors on purpose
 
 async function tryOut(trial) {
-  const answer = byID('trial-answer');
   if (trial.needsSession && !user) {
-    answer.replaceChildren(element('p', { className: 'notice warn', textContent: 'Connect first: this one needs a session.' }));
+    showTrial('warn', ['Connect first: this one needs a session.']);
     return;
   }
   if (trial.inList) {
@@ -164,21 +211,22 @@ async function tryOut(trial) {
   }
   try {
     await trial.run();
-    answer.replaceChildren(element('p', {
-      className: 'notice good',
-      textContent: trial.inList ? 'The list above shows it.' : 'This worked, against expectation.',
-    }));
+    showTrial('good', [trial.inList ? 'The list above shows it.' : 'This worked, against expectation.']);
   } catch (error) {
     if (!(error instanceof GmailGrantError)) throw error;
-    showTrial(error);
+    showTrial('bad', [problemSentence(error), retryInWords(error.retryAfter), ' ', code(error.reason)], error);
     if (error.status === 401 && trial.needsSession) showProblem(error);
   }
 }
 
-function showTrial(error) {
-  byID('trial-answer').replaceChildren(
-    element('p', { className: 'notice bad' }, element('strong', { textContent: error.message }), code(error.reason)),
-    element('pre', { textContent: JSON.stringify({ message: error.message, ...error }, null, 2) }));
+/** What a trial led to, in words and, for developers, the error as the module throws it. */
+function showTrial(kind, words, error) {
+  const answer = byID('trial-answer');
+  answer.className = `notice ${kind}`;
+  answer.replaceChildren(...words);
+  const problem = byID('trial-problem');
+  problem.hidden = !error;
+  problem.textContent = error ? JSON.stringify({ message: error.message, ...error }, null, 2) : '';
 }
 
 function listTrials() {
@@ -204,7 +252,7 @@ function listen() {
   byID('other-account').onclick = () => attempt(() => gmail.connect({ prompt: 'select_account' }));
   byID('reconsent').onclick = () => reconnect({ prompt: 'consent', loginHint: user?.sub });
   byID('sign-out').onclick = () => attempt(signOut);
-  byID('disconnect').onclick = () => byID('confirm').showModal();
+  byID('disconnect').onclick = () => attempt(askToDisconnect);
   byID('confirm').onclose = (event) => {
     if (event.target.returnValue === 'revoke') attempt(disconnect);
     event.target.returnValue = '';
@@ -215,19 +263,21 @@ function listen() {
   };
   byID('label').onchange = byID('unread').onchange = () => byID('search').requestSubmit();
   byID('reader-close').onclick = () => reader.close();
-  // A page that the back button brings back as it was may be of before the sign-in.
-  window.onpageshow = ({ persisted }) => persisted && attempt(showAccountAndMail);
+  // Another tab may have signed in somebody else meanwhile; so may another page, for one
+  // that the back button brings back as it was.
+  document.onvisibilitychange = () => way === 'cookie' && document.visibilityState === 'visible' && attempt(isStillUser);
+  window.onpageshow = ({ persisted }) => persisted && attempt(isStillUser);
+  new ResizeObserver(keepNoticesClear).observe(byID('notices'));
 }
 
 async function start() {
-  byID('stand-in').hidden = !config.standIn;
   listTrials();
   offerWays();
   listen();
   const returned = await gmail.returned;
   if (returned) showReturn(returned);
   if (way === 'popup') await loadCodeClient(config);
-  await showAccountAndMail();
+  await askAndShow();
 }
 
 await attempt(start);

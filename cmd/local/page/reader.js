@@ -6,11 +6,14 @@ import { dateInFull, sizeInWords } from './sentences.js';
 
 export class Reader {
   #gmail; // () => GmailGrant
+  #isStillUser; // async () => boolean: the message is theirs
   #request = new AbortController();
 
-  constructor(gmail) {
+  constructor(gmail, isStillUser) {
     this.#gmail = gmail;
-    byID('reader').onclose = () => this.#request.abort();
+    this.#isStillUser = isStillUser;
+    // The event comes a frame late: the next message may be open by then.
+    byID('reader').onclose = () => byID('reader').open || this.#request.abort();
   }
 
   close() {
@@ -19,15 +22,17 @@ export class Reader {
 
   /** Shows a message of the list, or closes again and rejects. */
   async open(listed) {
-    this.#request = new AbortController();
+    this.#request.abort();
+    const mine = this.#request = new AbortController();
     show(mail.subject(listed), element('p', { className: 'soft', textContent: 'Opening…' }));
     byID('reader').showModal();
     try {
-      const message = await this.#gmail().message(listed.id, { signal: this.#request.signal });
+      const message = await this.#gmail().message(listed.id, { signal: mine.signal });
+      if (!message && !await this.#isStillUser()) return;
       show(mail.subject(message ?? listed), ...parts(message));
       byID('reader-content').focus();
     } catch (error) {
-      this.close();
+      if (this.#request === mine) this.close();
       throw error;
     }
   }

@@ -10,11 +10,13 @@ const signInErrors = {
   missing_scope: 'The box that allows reading mail was not ticked, so there is nothing to list. Connect again and tick it.',
   network: 'The functions could not be reached to finish signing in. Connect again.',
   no_refresh_token: 'Google gave no lasting access. Connect again and give consent.',
+  no_storage: 'The browser lets this page store nothing, so it can’t keep you signed in this way.',
   no_user_id: 'Google did not say who signed in. Connect again.',
   popup_closed: 'The window was closed before signing in was done.',
   popup_failed_to_open: 'The browser did not open Google’s window. Allow popups for this page and try again.',
   state_expired: 'Signing in took too long. Connect again.',
   upstream_unavailable: 'Google could not be reached. Try again in a moment.',
+  user_changed: 'Somebody else is signed in now.',
 };
 
 /** The sentence for a sign-in that failed. */
@@ -23,12 +25,21 @@ export function signInSentence({ reason }) {
 }
 
 const problems = {
-  no_session: 'You are not signed in.',
-  session_expired: 'Your session has ended.',
-  not_connected: 'This account is not connected any more.',
-  revoked: 'Access was revoked at Google, so the account is not connected any more.',
+  domain_policy: 'The administrator of this account does not allow the app.',
+  gmail_disabled: 'The Gmail API is switched off for this app. Its operator has to switch it on.',
+  internal: 'Something went wrong on our side. Try again later.',
+  misconfigured: 'The functions are not set up correctly. Their log says what is wrong.',
+  missing_scope: 'Reading mail was not allowed. Connect again and tick the box for it.',
   network: 'The functions could not be reached, or they do not allow this page.',
+  no_session: 'You are not signed in.',
+  no_storage: 'The browser lets this page store nothing, so it can’t keep you signed in this way.',
+  not_connected: 'This account is not connected any more.',
   popup_failed_to_load: 'Google’s script for the popup could not be loaded.',
+  rate_limited: 'Gmail asks to slow down.',
+  revoked: 'Access was revoked at Google, so the account is not connected any more.',
+  session_expired: 'Your session has ended.',
+  upstream_unavailable: 'Google could not be reached.',
+  user_changed: 'Somebody else is signed in now.',
 };
 
 /** The sentence for a failure: the functions' own, unless that speaks to developers. */
@@ -43,6 +54,7 @@ const shortfalls = {
   upstream_unavailable: 'Gmail stopped answering',
   revoked: 'Access was revoked while listing',
   network: 'The connection was cut',
+  user_changed: 'Somebody else is signed in now',
 };
 
 const shortfall = (reason) => shortfalls[reason] ?? 'Something went wrong';
@@ -54,7 +66,7 @@ export function incompleteList(reason) {
 
 /** The sentence for a list that will go on by itself. */
 export function pauseInWords({ reason, seconds }) {
-  return `${shortfall(reason)}. The list goes on by itself in ${seconds} s.`;
+  return `${shortfall(reason)}. The list goes on by itself in ${Math.ceil(seconds)} s.`;
 }
 
 const ways = {
@@ -63,8 +75,14 @@ const ways = {
   popup: 'Google’s own window gives the page a code, and the session is a Bearer token in this tab.',
 };
 
-export function wayInWords(way) {
-  return ways[way];
+const closedWays = {
+  cookie: 'The cookie is not to be had here: the functions are on another site.',
+  popup: 'Google’s popup is off: POPUP_FLOW=on switches it on, with the stand-in.',
+};
+
+/** What a way in is, and why others can't be chosen here. */
+export function wayInWords(way, closed) {
+  return [ways[way], ...closed.map((other) => closedWays[other])].join(' ');
 }
 
 const scopeMeanings = {

@@ -14,6 +14,11 @@ export function waysIn(config) {
   return [...(onOurSite(config) ? ['cookie'] : []), 'handoff', ...(config.gsi ? ['popup'] : [])];
 }
 
+/** Those that do not. */
+export function waysClosed(config) {
+  return ['cookie', 'handoff', 'popup'].filter((way) => !waysIn(config).includes(way));
+}
+
 export function chosenWay(config) {
   const ways = waysIn(config);
   const way = sessionStorage.getItem(remembered);

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { getEventListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
+import { gzipSync } from 'node:zlib';
 
 import { Page, account, cutList, json, list, problem, stream } from './page_stand_in.mjs';
 
@@ -20,10 +22,9 @@ const searched = (request, ...names) => names.map((name) => request.url.searchPa
 
 // Size
 
-test('the module is small', () => {
-  const source = readFileSync(new URL('../page/gmailgrant.js', import.meta.url), 'utf8');
-  const code = source.replace(/\/\*\*[^]*?\*\//g, '').replace(/\s*\/\/ .*$/gm, '').replace(/^\s*\n/gm, '');
-  assert.ok(code.length < 8192, `${code.length} bytes without comments`);
+test('the module is small on its way: with its comments, compressed as servers do', () => {
+  const size = gzipSync(readFileSync(new URL('../page/gmailgrant.js', import.meta.url))).length;
+  assert.ok(size < 8000, `${size} bytes`);
 });
 
 // The way there
@@ -114,10 +115,12 @@ test('the answer leaves the address before anything else runs, the rest stays', 
     ['code=c&state=s', ''],
     ['tab=2&code=c&state=s&missing_scopes=a+b&view=list', '?tab=2&view=list'],
     ['error=access_denied&state=s', ''],
+    ['flag&code=c&a=%20b&state=s', '?flag&a=%20b'],
+    ['%63ode=c&state=s', ''],
   ]) {
-    const page = new Page(`https://app.example/in?${query}`);
+    const page = new Page(`https://app.example/in?${query}#m7`);
     await page.load();
-    assert.equal(page.url.href, `https://app.example/in${rest}`);
+    assert.equal(page.url.href, `https://app.example/in${rest}#m7`);
   }
 });
 
@@ -130,11 +133,31 @@ test('parameters of the app are no answer', async () => {
   }
 });
 
-test('where a page may keep nothing it can at least be imported', async () => {
-  const page = new Page('https://app.example/?tab=2');
-  Object.defineProperty(globalThis, 'sessionStorage', { get: () => { throw new Error('blocked'); }, configurable: true });
-  const { GmailGrant } = await page.load();
-  assert.equal(typeof GmailGrant, 'function');
+test('where a page may keep nothing', async () => {
+  const blocked = (address) => {
+    const page = new Page(address);
+    Object.defineProperty(globalThis, 'sessionStorage', { get: () => { throw new Error('blocked'); }, configurable: true });
+    return page;
+  };
+  const page = blocked('https://app.example/?code=c&state=s');
+  const grant = await page.grant();
+  assert.equal(page.url.href, 'https://app.example/');
+  assert.equal((await grant.returned).mine, false);
+  assert.equal(await grant.who(), null);
+  await assert.rejects(grant.connect(), { name: 'Error', reason: 'no_storage' });
+  await grant.signOut();
+  page.answers.push(json(account));
+  await assert.rejects(grant.usePopupCode('4/0A'), { reason: 'no_storage' });
+  assert.deepEqual(page.left, []);
+
+  const cookie = blocked('https://app.example/');
+  cookie.answers.push(json(account));
+  assert.deepEqual((await (await cookie.grant({ way: 'cookie' })).who()).user, account.user);
+});
+
+test('what something else has stored there is nobody’s session', async () => {
+  const page = new Page('https://app.example/', new Map([['gmailgrant.session https://functions.example/callback', '{']]));
+  assert.equal(await (await page.grant()).who(), null);
 });
 
 test('a code that this tab did not ask for is dropped', async () => {
@@ -205,6 +228,20 @@ test('calls wait for the code to be traded', async () => {
   assert.equal(page.requests[1].credentials, 'omit');
 });
 
+test('an answer goes to the deployment that was asked', async () => {
+  const page = new Page();
+  const back = await page.returnedFrom(await page.grant({ baseUrl: 'https://b.example' }));
+  back.answers.push(json(account), json(account));
+  const { GmailGrant } = await back.load();
+  const [a, b, again] = ['https://a.example', 'https://b.example', 'https://b.example/'].map((baseUrl) => new GmailGrant({ baseUrl, way: 'handoff' }));
+  assert.equal(await a.returned, null);
+  assert.equal((await b.returned).mine, true);
+  assert.equal((await again.returned).mine, true);
+  assert.deepEqual(back.requests.map(({ url }) => url.href), ['https://b.example/callback']);
+  assert.equal(await a.who(), null);
+  assert.deepEqual((await again.who()).user, account.user);
+});
+
 test('a session goes to the deployment that gave it', async () => {
   const page = await new Page().signedIn();
   const grant = await page.grant();
@@ -259,11 +296,12 @@ test('a code of Google’s popup', async () => {
   assert.equal(page.requests[1].headers.Authorization, 'Bearer a session');
 });
 
-test('outside a page it can at least be imported', async () => {
+test('outside a page it is nobody’s', async () => {
   const page = new Page();
   for (const name of ['history', 'location', 'sessionStorage']) delete globalThis[name];
-  const { GmailGrant } = await page.load();
-  assert.equal(typeof GmailGrant, 'function');
+  const grant = await page.grant();
+  assert.equal(await grant.returned, null);
+  assert.equal(await grant.who(), null);
 });
 
 // Lists
@@ -296,8 +334,17 @@ test('a list', async () => {
 test('what is empty is not sent', async () => {
   const { page, grant } = await reader();
   page.answers.push(list(''));
-  assert.deepEqual(await read(grant.messages({ q: '', labelIds: [], pageToken: undefined })), { ids: '' });
+  assert.deepEqual(await read(grant.messages({ q: '', labelIds: [], pageToken: undefined, maxResults: '', id: null })), { ids: '' });
   assert.equal(page.requests[0].url.search, '');
+});
+
+test('what is not empty is sent: zero and false mean something', async () => {
+  const { page, grant } = await reader();
+  page.answers.push(problem('invalid_request', 400), list(''));
+  assert.equal((await read(grant.messages({ maxResults: 0 }))).error.reason, 'invalid_request');
+  assert.equal(page.requests[0].url.search, '?maxResults=0');
+  await read(grant.messages({ includeSpamTrash: false }));
+  assert.equal(page.requests[1].url.search, '?includeSpamTrash=false');
 });
 
 test('lines in chunks of any size', async () => {
@@ -338,11 +385,22 @@ test('without maxResults it asks for what the functions give by default', async 
   }
 });
 
-test('never more than maxResults', async () => {
+test('never more than maxResults, as a number or out of a form', async () => {
+  for (const maxResults of [3, '3']) {
+    const { page, grant } = await reader();
+    page.answers.push(list('ab', { nextPageToken: 'p', incomplete: { reason: 'deadline' } }), list('c', { nextPageToken: 'q', incomplete: { reason: 'deadline' } }));
+    assert.deepEqual(await read(grant.messages({ maxResults })), { ids: 'abc' });
+    assert.deepEqual(page.requests.map((request) => searched(request, 'maxResults')), [['3'], ['1']]);
+  }
+});
+
+test('a list that is cut before its last line is asked for that', async () => {
   const { page, grant } = await reader();
-  page.answers.push(list('abc', { nextPageToken: 'p', incomplete: { reason: 'deadline' } }));
-  assert.deepEqual(await read(grant.messages({ maxResults: 3 })), { ids: 'abc' });
-  assert.equal(page.requests.length, 1);
+  page.answers.push(stream('{"id":"a"}\n{"id":"b"}\n'), list('ab', { nextPageToken: 'p' }));
+  let last;
+  assert.deepEqual(await read(grant.messages({ maxResults: 2 }, { onProgress: (progress) => { last = progress; } })), { ids: 'ab' });
+  assert.deepEqual(last, { received: 2, pageToken: 'p' });
+  assert.deepEqual(page.requests.map((request) => searched(request, 'maxResults')), [['2'], ['2']]);
 });
 
 test('a list that is cut goes on where it was, without repeats', async () => {
@@ -372,9 +430,39 @@ test('a stream that ends without its last line was cut too', async () => {
 });
 
 test('what is no list in the middle of one', async () => {
+  for (const line of ['<html>504 of somebody between', 'null', '7', '[]', '""', '']) {
+    const { page, grant } = await reader();
+    page.answers.push(stream(`{"id":"a"}\n${line}\n`), list('ab'));
+    assert.deepEqual(await read(grant.messages()), { ids: 'ab' });
+    assert.equal(page.requests.length, 2);
+  }
+});
+
+test('what is no list at all', async () => {
+  for (const answer of [json({ messages: [] }), json(null, 204), stream(), stream('null\n'), new Response('<!doctype html>'), new Response(null)]) {
+    const { page, grant } = await reader();
+    page.answers.push(answer);
+    const { ids, error } = await read(grant.messages());
+    assert.equal(error.constructor.name, 'GmailGrantError');
+    assert.equal(`${ids}|${error.reason}`, '|network');
+  }
+});
+
+test('a list by another spelling of its type', async () => {
   const { page, grant } = await reader();
-  page.answers.push(stream('{"id":"a"}\n<html>504 of somebody between\n'), list('ab'));
-  assert.deepEqual(await read(grant.messages()), { ids: 'ab' });
+  page.answers.push(new Response('{"id":"a"}\n{}\n', { headers: { 'Content-Type': 'application/x-ndjson; charset=utf-8' } }));
+  assert.deepEqual(await read(grant.messages()), { ids: 'a' });
+});
+
+test('a list without a cursor is not gone on with in the mailbox of somebody else', async () => {
+  for (const [now, want] of [['1234', 'ab'], ['5678', 'a user_changed']]) {
+    const page = new Page();
+    const grant = await page.grant({ way: 'cookie' });
+    page.answers.push(json(account), cutList('a'), json({ ...account, user: { sub: now } }), list('ab'));
+    await grant.who();
+    const { ids, error } = await read(grant.messages());
+    assert.equal([ids, ...error ? [error.reason] : []].join(' '), want);
+  }
 });
 
 test('a list in vain ends with its cursor', async () => {
@@ -485,6 +573,26 @@ test('aborted: before it begins, among lines that are there, while it waits', as
   const result = await read(waiting.grant.messages({}, { signal: waiting.abort.signal, onProgress }));
   assert.equal(`${result.ids} ${result.error.name}`, 'abc AbortError');
   assert.equal(waiting.page.requests.length, 1);
+  assert.equal(waiting.page.timers.size, 0);
+});
+
+test('aborted by whoever is told that it waits', async () => {
+  const { page, grant } = await reader();
+  const abort = new AbortController();
+  page.timeStandsStill = true;
+  page.answers.push(list('a', { nextPageToken: 'p', incomplete: { reason: 'rate_limited', retry_after: 60 } }));
+  const onProgress = ({ pause }) => pause && abort.abort();
+  const { ids, error } = await read(grant.messages({}, { signal: abort.signal, onProgress }));
+  assert.equal(`${ids} ${error.name}`, 'a AbortError');
+});
+
+test('a pause leaves nothing behind at the signal', async () => {
+  const { page, grant } = await reader();
+  const { signal } = new AbortController();
+  page.answers.push(list('a', { nextPageToken: 'p', incomplete: { reason: 'deadline' } }), list('b'));
+  assert.deepEqual(await read(grant.messages({}, { signal })), { ids: 'ab' });
+  assert.equal(page.waits.length, 1);
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
 });
 
 test('aborted while the connection is silent', async () => {
@@ -547,6 +655,11 @@ test('no answer of the functions', async () => {
     [new Response('<h1>Bad gateway</h1>', { status: 502 }), undefined],
     [new Response('<!doctype html>'), undefined], // a rewrite that leads to the app itself
     [new Response('{"user":'), undefined],
+    [new Response(''), undefined],
+    [json(null, 204), undefined],
+    [new Response('null'), undefined],
+    [json({ status: 'up' }), undefined],
+    [new Response('null', { status: 502 }), 502],
     [json({ message: 'of a gateway' }, 504), 504],
   ]) {
     const { page, grant } = await reader();
@@ -567,6 +680,23 @@ test('sign out', async () => {
   cookie.answers.push(json(null, 204));
   await (await cookie.grant({ way: 'cookie' })).signOut();
   assert.equal(`${cookie.requests[0].method} ${cookie.requests[0].url}`, 'DELETE https://functions.example/callback');
+});
+
+test('who signs out while a code is traded is signed out', async () => {
+  const page = await new Page().signedIn();
+  const grant = await page.grant();
+  await grant.signOut();
+  assert.equal((await grant.returned).mine, true);
+  assert.equal(await grant.who(), null);
+});
+
+test('no answer to a disconnect: the session stays', async () => {
+  for (const answer of [new Response('<!doctype html>'), new TypeError('offline')]) {
+    const { page, grant } = await reader();
+    page.answers.push(answer, json(account));
+    await assert.rejects(grant.disconnect(), { reason: 'network' });
+    assert.notEqual(await grant.who(), null);
+  }
 });
 
 test('disconnect', async () => {
@@ -632,6 +762,57 @@ test('an answer that comes late does not end the session that came meanwhile', a
   assert.deepEqual(page.left, []);
   await grant.who();
   assert.equal(page.requests.at(-1).headers.Authorization, 'Bearer another');
+});
+
+test('a renewal that fails is told where it began', async () => {
+  for (const [end, answers, want] of [
+    [{ error: 'upstream_unavailable' }, [], 'upstream_unavailable'],
+    [{ code: 'c' }, [problem('upstream_unavailable', 503)], 'upstream_unavailable'],
+    [{ error: 'missing_scope', missing_scopes: 'mail' }, [], 'missing_scope mail'],
+  ]) {
+    const { page, grant } = await reader();
+    page.url = new URL('https://app.example/inbox?folder=2#m7');
+    page.answers.push(ended());
+    await assert.rejects(grant.message('m'));
+    const back = page.goTo(page.address('/', { ...end, state: page.departure().get('state') }));
+    back.answers.push(...answers);
+    await (await back.grant()).returned;
+    assert.deepEqual(back.left, [{ how: 'replace', url: 'https://app.example/inbox?folder=2#m7' }]);
+
+    const there = back.goTo(back.left[0].url);
+    const { mine, error } = await (await there.grant()).returned;
+    assert.equal(mine, true);
+    assert.equal([error.reason, ...error.missingScopes].join(' '), want);
+    assert.deepEqual(there.left, []);
+    assert.equal(await (await there.goTo(there.url).grant()).returned, null); // told once
+  }
+});
+
+test('a renewal that brings somebody else is told, and leads to no place of the one before', async () => {
+  const { page, grant } = await reader();
+  page.url = new URL('https://app.example/inbox#m7');
+  page.answers.push(ended());
+  await assert.rejects(grant.message('m'));
+  const back = page.goTo(page.address('/', { code: 'c', state: page.departure().get('state') }));
+  const ben = { ...account, user: { sub: '5678' } };
+  back.answers.push(json(ben), json(ben));
+  const again = await back.grant();
+  const { mine, error } = await again.returned;
+  assert.equal(`${mine} ${error.reason}`, 'true user_changed');
+  assert.deepEqual(back.left, []);
+  assert.equal((await again.who()).user.sub, '5678');
+});
+
+test('a place that only the hash tells needs no other page', async () => {
+  const { page, grant } = await reader();
+  page.url = new URL('https://app.example/#m7');
+  page.answers.push(ended());
+  await assert.rejects(grant.message('m'));
+  const back = page.goTo(page.address('/', { code: 'c', state: page.departure().get('state') }));
+  back.timeStandsStill = true; // nothing waits for it
+  back.answers.push(json(account), json(account));
+  await (await back.grant()).who();
+  assert.deepEqual(back.left, [{ how: 'replace', url: 'https://app.example/#m7' }]);
 });
 
 test('a page that is back at once where it was stays', async () => {

@@ -2,11 +2,14 @@
 // sessionStorage, a clock on which waiting takes no time, and functions that answer what
 // they are told to.
 
+import assert from 'node:assert/strict';
+
 let evaluations = 0;
 
 export class Page {
   requests = []; // {url, method, headers, body, credentials, signal}
   waits = []; // seconds
+  timers = new Set(); // those still to go off
   left = []; // {how, url}: where the module sent the browser
   answers = []; // a Response, an Error, or a function of the request
 
@@ -14,7 +17,13 @@ export class Page {
     this.stored = stored;
     this.url = new URL(address);
     this.#define('location', this.#location());
-    this.#define('history', { state: null, replaceState: (state, title, url) => { this.url = new URL(url, this.url); } });
+    this.#define('history', {
+      state: 'of the app',
+      replaceState: (state, title, url) => {
+        assert.equal(state, 'of the app');
+        this.url = new URL(url, this.url);
+      },
+    });
     this.#define('sessionStorage', {
       getItem: (key) => stored.get(key) ?? null,
       setItem: (key, value) => stored.set(key, String(value)),
@@ -22,9 +31,13 @@ export class Page {
     });
     this.#define('fetch', (url, init) => this.#fetch(url, init));
     this.#define('setTimeout', (done, milliseconds) => {
+      const timer = { done };
       this.waits.push(milliseconds / 1000);
-      if (!this.timeStandsStill) setImmediate(done);
+      this.timers.add(timer);
+      if (!this.timeStandsStill) setImmediate(() => this.timers.delete(timer) && done());
+      return timer;
     });
+    this.#define('clearTimeout', (timer) => this.timers.delete(timer));
   }
 
   /** Evaluates the module anew, as loading a page does. */
@@ -77,6 +90,8 @@ export class Page {
       get href() { return page.url.href; },
       get origin() { return page.url.origin; },
       get pathname() { return page.url.pathname; },
+      get search() { return page.url.search; },
+      get hash() { return page.url.hash; },
     };
   }
 

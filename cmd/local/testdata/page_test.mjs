@@ -2,9 +2,42 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import * as mail from '../page/mail.js';
+import { incompleteList, problemSentence, signInSentence } from '../page/sentences.js';
 
 const base64url = (bytes) => Buffer.from(bytes).toString('base64url');
 const latin1 = (text) => Buffer.from(text, 'latin1');
+
+// What users meet has a sentence of the page's own: that of the functions is for
+// developers. The reasons are those of the contract, and the module's.
+
+const forDevelopers = 'Sign in by following authorization_url.';
+
+test('a sentence for each failure', () => {
+  for (const reason of [
+    'domain_policy', 'gmail_disabled', 'internal', 'misconfigured', 'missing_scope', 'network', 'no_session', 'no_storage',
+    'not_connected', 'popup_failed_to_load', 'rate_limited', 'revoked', 'session_expired', 'upstream_unavailable', 'user_changed',
+  ]) assert.match(problemSentence({ reason, message: forDevelopers }), /^[A-Z](?!.*(_|Retry-After)).*[.]$/, reason);
+  assert.equal(problemSentence({ reason: 'invalid_request', message: 'q is empty.' }), 'q is empty.');
+});
+
+test('a sentence for each sign-in that failed', () => {
+  const any = signInSentence({ reason: 'no such reason' });
+  for (const reason of [
+    'access_denied', 'code_exchange_failed', 'domain_policy', 'internal', 'invalid_request', 'misconfigured', 'missing_scope', 'network',
+    'no_refresh_token', 'no_storage', 'no_user_id', 'popup_closed', 'popup_failed_to_open', 'state_expired', 'upstream_unavailable', 'user_changed',
+  ]) {
+    const sentence = signInSentence({ reason, message: forDevelopers });
+    assert.match(sentence, /^[A-Z](?!.*_).*[.]$/);
+    assert.notEqual(sentence, any, reason);
+  }
+});
+
+test('a sentence for each list that ends early', () => {
+  const any = incompleteList('no such reason');
+  for (const reason of ['deadline', 'response_size', 'rate_limited', 'upstream_unavailable', 'revoked', 'network', 'user_changed']) {
+    assert.notEqual(incompleteList(reason), any, reason);
+  }
+});
 
 test('encoded words', () => {
   for (const [encoded, want] of [
@@ -29,8 +62,15 @@ test('names in addresses', () => {
     ['=?utf-8?q?Tom=C3=A1s=2C_H.?= <tomas@example.org>', 'Tomás, H.'],
     ['<bare@example.org>', 'bare@example.org'],
     ['bare@example.org', 'bare@example.org'],
+    ['  Ada   <ada@example.org> (at home)', 'Ada'],
+    ['"1 < 2" <sums@example.org>', '1 < 2'],
+    ['"unfinished <a@example.org>', '"unfinished'],
     ['', ''],
   ]) assert.equal(mail.displayName(from), want);
+});
+
+test('a name that takes no time, whatever it is', () => { // or this would not end
+  for (const one of [' ', '"', '\\"', '<', '" <']) assert.equal(typeof mail.displayName(one.repeat(50_000)), 'string');
 });
 
 test('text of bytes', () => {
