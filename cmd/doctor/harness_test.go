@@ -72,9 +72,13 @@ func startGoogle(t *testing.T) *fakegoogle.Server {
 	}
 	t.Cleanup(func() { _ = google.Close() })
 	google.AddSecretVersion("gmailgrant-client", google.ClientJSON())
-	google.AddSecretVersion("gmailgrant-seal-key", newSealKey())
+	google.AddSecretVersion("gmailgrant-seal-key", sealKey)
 	return google
 }
+
+// sealKey is that of every deployment here: the functions open what the doctor
+// seals.
+var sealKey = newSealKey()
 
 func newSealKey() []byte {
 	key := make([]byte, 32)
@@ -86,7 +90,12 @@ func newSealKey() []byte {
 // settings changed, and returns their address.
 func startFunctions(t *testing.T, changed map[string]string) *url.URL {
 	t.Helper()
-	google := startGoogle(t)
+	return startFunctionsOf(t, startGoogle(t), changed)
+}
+
+// startFunctionsOf serves them with a Google that is seen from outside.
+func startFunctionsOf(t *testing.T, google *fakegoogle.Server, changed map[string]string) *url.URL {
+	t.Helper()
 	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	env := wellSet()
