@@ -377,6 +377,9 @@ suspect() {
 # shellcheck disable=SC2001,SC2016
 literal() { sed 's/[][\.*^$(){}?+|]/\\&/g' <<<"$1"; }
 
+# Well formed, so that a function has to look at its keys to refuse it.
+forged=1.$(printf 'A%.0s' {1..86})
+
 # try_functions asks the functions below a base URL what has to work, and what has
 # to be refused. It fails with the fault.
 try_functions() {
@@ -394,14 +397,14 @@ try_functions() {
   expect "$base" authurl 200 "client_id=$id&.*redirect_uri=$redirect&" --get --header "Origin: $origin" --header 'Accept: application/json' "${way[@]}" &&
     expect "$base" listmessages 204 "^access-control-allow-origin: $(literal "$origin")" --request OPTIONS \
       --header "Origin: $origin" --header 'Access-Control-Request-Method: GET' || return
-  note 'Has to be refused: no session, a foreign origin, a forged state.'
-  expect "$base" listmessages 401 '"reason": *"no_session"' --header "Origin: $origin" &&
+  note 'Has to be refused: a forged session, a foreign origin, a forged state.'
+  expect "$base" listmessages 401 '"reason": *"no_session"' --header "Origin: $origin" --header "Authorization: Bearer $forged" &&
     expect "$base" callback 403 '"reason": *"origin_not_allowed"' --header 'Origin: https://not-allowed.invalid' || return
   ! grep -iq '^access-control-allow-origin' <<<"$answer" || {
     fault='a foreign origin may read the answers of callback'
     return 1
   }
-  expect "$base" callback 400 '"reason": *"invalid_state"' --get --header 'Accept: application/json' --data state=forged --data code=forged
+  expect "$base" callback 400 '"reason": *"invalid_state"' --get --header 'Accept: application/json' --data "state=$forged" --data code=forged
 }
 
 # smoke_test tries the functions at their own address, which they have as soon as

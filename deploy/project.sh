@@ -139,7 +139,7 @@ advise() {
       ;;
     *ealthcheck\ failed*) # of gcloud functions deploy NAME
       echo 'The function was built, and does not start. Its log tells why:'
-      log_of "$5"
+      log_of "${5-}"
       ;;
     *'unable to queue the operation'* | *ALREADY_EXISTS* | *'already exists'*)
       echo 'Is another run of this under way in the project, or was one a moment ago? Wait until it has ended.'

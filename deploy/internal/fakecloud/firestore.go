@@ -80,7 +80,7 @@ func (c *Cloud) routeFirestore(mux *http.ServeMux) {
 		if err := read(r, &in); err != nil {
 			return nil, err
 		}
-		if r.URL.Query().Get("updateMask") != "deleteProtectionState" {
+		if camelCase(r.URL.Query().Get("updateMask")) != "deleteProtectionState" {
 			return nil, invalid("Only the delete protection can be set here.")
 		}
 		d.guarded = in.Protection == guarded
