@@ -185,6 +185,9 @@ func TestEveryFault(t *testing.T) {
 		// Google Cloud.
 		{"database of another mode", func(p *place) { p.cloud.databases["gmailgrant"].Type = "DATASTORE_MODE" }, [][2]string{{"FAIL  database", "DATASTORE_MODE"}}},
 		{"database not to be seen", func(p *place) { p.cloud.refused = "firestore.googleapis.com" }, [][2]string{{"FAIL  database", "the role viewer"}}},
+		{"no quota project", func(p *place) {
+			p.cloud.refused, p.cloud.refusal = "firestore.googleapis.com", "The firestore.googleapis.com API requires a quota project, which is not set by default."
+		}, [][2]string{{"FAIL  database", "gcloud auth application-default set-quota-project"}}},
 		{"no TTL policy", func(p *place) { p.cloud.ttl = nil }, [][2]string{{"FAIL  TTL policy", "gcloud firestore fields ttls update"}}},
 		{"TTL policy broken", func(p *place) { p.cloud.ttl.State = "NEEDS_REPAIR" }, [][2]string{{"FAIL  TTL policy", "NEEDS_REPAIR"}}},
 		{"Gmail API not enabled", func(p *place) { p.cloud.gmail = "DISABLED" }, [][2]string{{"FAIL  Gmail API", "not enabled"}}},

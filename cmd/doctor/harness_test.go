@@ -238,6 +238,7 @@ type cloud struct {
 	gmail     string                         // state of the API
 	versions  []*secretmanager.SecretVersion // of the seal key
 	refused   string                         // host that answers 403
+	refusal   string                         // what it says
 }
 
 func newCloud() *cloud {
@@ -246,6 +247,7 @@ func newCloud() *cloud {
 		databases: map[string]*firestore.GoogleFirestoreAdminV1Database{"gmailgrant": {Type: "FIRESTORE_NATIVE"}},
 		ttl:       &firestore.GoogleFirestoreAdminV1TtlConfig{State: "ACTIVE"},
 		gmail:     "ENABLED",
+		refusal:   "The caller does not have permission",
 	}
 	for _, name := range site.Functions {
 		c.functions[name] = &cloudfunctions.Function{
@@ -285,7 +287,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet:
 		c.fail(w, http.StatusMethodNotAllowed, "nothing may be changed")
 	case r.Host == c.refused:
-		c.fail(w, http.StatusForbidden, "The caller does not have permission")
+		c.fail(w, http.StatusForbidden, c.refusal)
 	case answer == nil:
 		c.fail(w, http.StatusNotFound, "Resource not found")
 	default:
