@@ -80,8 +80,8 @@ func (c *Cloud) routeFirestore(mux *http.ServeMux) {
 		if err := read(r, &in); err != nil {
 			return nil, err
 		}
-		if camelCase(r.URL.Query().Get("updateMask")) != "deleteProtectionState" {
-			return nil, invalid("Only the delete protection can be set here.")
+		if mask := r.URL.Query().Get("updateMask"); mask != "deleteProtectionState,name" {
+			return nil, invalid("Only the delete protection can be set here, not %s.", mask)
 		}
 		d.guarded = in.Protection == guarded
 		return c.databaseOperation(r.PathValue("database")), nil
