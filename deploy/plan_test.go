@@ -203,7 +203,7 @@ func TestPlanOfUnfinished(t *testing.T) {
 	w.cloud.SetBindings("projects/"+project, fakecloud.Binding{Role: "roles/owner", Members: []string{"user:owner@example.com"}})
 	w.cloud.AddSecret(secrets[0])
 	w.cloud.AddSecret(secrets[1])
-	r := w.run("", w.script("deploy.sh"), "-n", "-project", project, "-region", region, "-client-secret", w.client, "-origins", frontEnd)
+	r := w.run("", w.script("deploy.sh"), "-n", "-project", project, "-region", "us-central1", "-client-secret", w.client, "-origins", frontEnd)
 	r.wantOK()
 	r.wantSays("\ngcloud secrets versions add gmailgrant-client ")
 	r.wantSays("\nhead -c 32 /dev/urandom | base64 | gcloud secrets versions add gmailgrant-seal-key ")
@@ -213,10 +213,10 @@ func TestPlanOfUnfinished(t *testing.T) {
 			t.Errorf("would give a role: %s", line)
 		}
 	}
-	r.wantSays("the redirect URI  https://europe-west1-test-project.cloudfunctions.net/callback")
+	r.wantSays("the redirect URI  https://us-central1-test-project.cloudfunctions.net/callback")
 	r.wantSays("MISSING in " + w.client)
 	r.wantSays(frontEnd + " (not in ")
-	r.wantSays("BASE_URL=https://europe-west1-test-project.cloudfunctions.net|")
+	r.wantSays("BASE_URL=https://us-central1-test-project.cloudfunctions.net|")
 }
 
 // TestFlags: what is wrong with the flags is said before anything is asked of
