@@ -96,9 +96,16 @@ func (w *world) recordTools() string {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		w.t.Fatal(err)
 	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Symlink(bash, filepath.Join(dir, "bash")); err != nil { // the scripts themselves run with these tools
+		w.t.Fatal(err)
+	}
 	for _, tool := range []string{
 		"gcloud", "curl", "jq", // needed, as the scripts say
-		"base64", "bash", "cat", "cut", "dirname", "env", "grep", "head", "mktemp", "rm", "sed", "sleep", "tr",
+		"base64", "cat", "cut", "dirname", "env", "grep", "head", "mktemp", "rm", "sed", "sleep", "tr",
 	} {
 		program, err := exec.LookPath(tool)
 		if err != nil {
