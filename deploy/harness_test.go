@@ -73,6 +73,7 @@ func newWorld(t *testing.T, serving bool) *world {
 	w.write("token", []byte("a-token-of-nobody"))
 	w.write("ca.pem", w.certificate())
 	w.route(host)
+	w.write("arguments", nil)
 	w.tools = w.recordTools()
 	return w
 }
