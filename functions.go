@@ -88,7 +88,9 @@ func loadApp(getenv func(string) string, log *slog.Logger) *app {
 	addresses, _ := loadSite(getenv) // what is wrong with them is in err
 	broken := &app{endpoints: make(map[string]*endpoint.Endpoint)}
 	for _, name := range site.Functions {
-		broken.endpoints[name] = endpoint.Broken(name, addresses, &endpoint.Problem{Reason: endpoint.Misconfigured, Err: err}, log)
+		e := endpoint.Broken(name, addresses, &endpoint.Problem{Reason: endpoint.Misconfigured, Err: err}, log)
+		e.Project = func() string { return getenv("GOOGLE_CLOUD_PROJECT") }
+		broken.endpoints[name] = e
 	}
 	return broken
 }

@@ -176,9 +176,12 @@ func TestBrokenSettings(t *testing.T) {
 	const secret = "GOCSPX-0123456789abcdefghijklmnopqr"
 	logs := &logBuffer{}
 	address := startProcess(t, "callback", map[string]string{
-		"SCOPES": "openid", "SESSION_TTL": "soon", "CLIENT_SECRET_NAME": secret, "ALLOWED_ORIGINS": "https://app.example.com/, *", "BASE_URL": "https://api.example.com",
+		"GOOGLE_CLOUD_PROJECT": "test", "SCOPES": "openid", "SESSION_TTL": "soon", "CLIENT_SECRET_NAME": secret, "ALLOWED_ORIGINS": "https://app.example.com/, *", "BASE_URL": "https://api.example.com",
 	}, logs)
 	b := newBrowser(t, address.String()+"/callback", "http://google.invalid", &hearing{})
+	traced := b.request(http.MethodGet, "/", "", nil)
+	traced.Header.Set("X-Cloud-Trace-Context", "105445aa7843bc8bf206b12000100000/1;o=1")
+	b.do(traced).wantProblem(t, endpoint.Misconfigured)
 	for range 3 {
 		a := b.fetch(http.MethodGet, "/")
 		a.wantProblem(t, endpoint.Misconfigured)
@@ -191,6 +194,9 @@ func TestBrokenSettings(t *testing.T) {
 	b.navigate("/").wantStatus(t, http.StatusInternalServerError)
 	b.do(b.request(http.MethodPost, "/", "{}", nil)).wantProblem(t, endpoint.Misconfigured)
 	text := logs.String()
+	if !strings.Contains(text, `"projects/test/traces/105445aa7843bc8bf206b12000100000"`) {
+		t.Error("the log does not name the trace")
+	}
 	for _, name := range []string{"SCOPES", "SESSION_TTL", "CLIENT_SECRET_NAME", "ALLOWED_ORIGINS"} {
 		if !strings.Contains(text, name) {
 			t.Errorf("the log does not name %s", name)

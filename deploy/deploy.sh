@@ -5,6 +5,8 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=project.sh
 . "$root/deploy/project.sh"
+# shellcheck source=settings.sh
+. "$root/deploy/settings.sh"
 
 usage() {
   cat <<'TEXT'
@@ -13,8 +15,10 @@ usage: deploy/deploy.sh -project P -region R -client-secret client_secret.json -
   -project P             project ID
   -region R              where the functions run, like europe-west1
   -client-secret FILE    the OAuth client as downloaded, of type Web application
-  -origins LIST          origins of the front ends, separated by commas
+  -origins LIST          origins of the front ends, separated by commas; not needed
+                         if there is none but that of -base-url
   -n                     print every command, change nothing
+  -check                 deploy nothing: only try the functions that are there
 
 Settings of the functions; what is left out has the default that the README tells:
 
@@ -32,13 +36,17 @@ Of the deployment:
                          builds the functions; default the project's
   -max-instances N       of each function; default 10
   -wait SECONDS          until the functions have to answer; default 120
+
+The exit status is 0 if all is well, 1 if something failed, and 3 if the functions
+are deployed and healthy and something is left that only you can do.
 TEXT
 }
 
-client_file='' origins='' base_url='' return_urls='' location='' own_builder=''
-max_instances=10 patience=120
+client_file='' origins='' own_url='' base_url='' return_urls='' location='' own_builder=''
+max_instances=10 patience=120 only_check=''
 placeholder='{function}' # in a base URL, where each function has its own host
 settings=()
+left=() # what only the user can do
 services=(
   artifactregistry.googleapis.com
   cloudbuild.googleapis.com
@@ -58,6 +66,7 @@ parse() {
     flag=${1/#--/-}
     case $flag in
       -n) dry_run=1; shift; continue ;;
+      -check) only_check=1; shift; continue ;;
       -h | -help) usage; exit ;;
     esac
     value=$(operand "$@")
@@ -79,9 +88,10 @@ parse() {
       *) usage >&2; die "there is no flag $flag" ;;
     esac
   done
-  base_url=${base_url:-https://$region-$project.cloudfunctions.net}
-  base_url=${base_url%/}
-  return_urls=${return_urls:-${origins%%,*}/}
+  own_url=https://$region-$project.cloudfunctions.net # which each function has
+  base_url=${base_url:-$own_url}
+  [[ $base_url == *"$placeholder"* ]] || base_url=${base_url%/}
+  return_urls=${return_urls:-${origins:+${origins%%,*}/}}
 }
 
 # variable is the name of the setting that a flag sets.
@@ -89,22 +99,16 @@ variable() { printf '%s' "${1#-}" | tr 'a-z-' 'A-Z_'; }
 
 # check_input finds what would otherwise show only once the functions run.
 check_input() {
-  [[ -n $project && -n $region && -n $client_file && -n $origins ]] || {
+  [[ -n $project && -n $region && -n $client_file ]] || {
     usage >&2
     die 'the flags -project, -region, -client-secret and -origins are needed'
   }
+  [[ -n $origins || $base_url != "$own_url" && $base_url != *"$placeholder"* ]] ||
+    die '-origins is needed: no front end is at the address of these functions'
   check_place
-  local origin rest="$origins," web='https://[a-z0-9.-]+|http://(localhost|127(\.[0-9]+){3}|\[::1\])'
-  while [[ -n $rest ]]; do
-    origin=${rest%%,*}
-    rest=${rest#*,}
-    [[ $origin =~ ^($web)(:[0-9]+)?$ ]] ||
-      die "-origins: \"$origin\" is not written like https://app.example.com (http only for localhost; no path, no slash at the end)"
-  done
-  [[ ${base_url/$placeholder/x} =~ ^($web)(:[0-9]+)?(/[^?#]*)?$ ]] || die "-base-url: \"$base_url\" is not an https URL without query"
+  check_settings
   [[ $max_instances =~ ^[1-9][0-9]*$ ]] || die "-max-instances: \"$max_instances\" is not a number"
   [[ $patience =~ ^[0-9]+$ ]] || die "-wait: \"$patience\" is not a number of seconds"
-  [[ "$base_url$origins${settings[*]-}" != *'|'* ]] || die 'settings must not have the character |; in a URL it is written %7C'
   check_client
 }
 
@@ -124,10 +128,11 @@ client() { jq -r ".web | $1" "$client_file"; }
 # registered reports whether a list in the client's JSON has the value.
 registered() { listed "$2" "$(client ".$1[]?")"; }
 
+# function_url prints the address of a function below a base URL.
 function_url() {
-  case $base_url in
-    *"$placeholder"*) printf '%s' "${base_url/$placeholder/$1}" ;;
-    *) printf '%s/%s' "$base_url" "$1" ;;
+  case $1 in
+    *"$placeholder"*) printf '%s' "${1/$placeholder/$2}" ;;
+    *) printf '%s/%s' "$1" "$2" ;;
   esac
 }
 
@@ -226,7 +231,7 @@ allow_reading() {
   for name in "${functions[@]}"; do
     listed "$(binding "$reader" "$name")" "$policy" ||
       change gcloud secrets add-iam-policy-binding "$1" --project="$project" \
-        --member="serviceAccount:$(account "$name")" --role="$reader" --format=none
+        --member="serviceAccount:$(account "$name")" --role="$reader" --condition=None --format=none
   done
 }
 
@@ -241,7 +246,7 @@ create_database() {
     die "the database $database is not in native mode; it was not made by this script, and this script has no flag for another name"
   else
     change gcloud firestore databases create --database="$database" --location="${location:-$region}" \
-      --type=firestore-native --project="$project" --format=none
+      --type=firestore-native --delete-protection --project="$project" --format=none
   fi
   listed expires_at "$fields" ||
     change gcloud firestore fields ttls update expires_at --collection-group=grants --database="$database" \
@@ -252,8 +257,9 @@ allow_database() {
   remedy='The role roles/resourcemanager.projectIamAdmin is needed, which an owner of the project has.'
   look_at_policy cloudresourcemanager.googleapis.com gcloud projects get-iam-policy "$project"
   local name policy=$found
-  for name in "${keepers[@]}"; do
-    listed "$(binding "$writer" "$name" "$(only_database)")" "$policy" ||
+  for name in "${functions[@]}"; do
+    [[ $name == authurl ]] || # which keeps no grants
+      listed "$(binding "$writer" "$name" "$(only_database)")" "$policy" ||
       change gcloud projects add-iam-policy-binding "$project" --member="serviceAccount:$(account "$name")" \
         --role="$writer" --condition="expression=$(only_database),title=gmailgrant-database" --format=none
   done
@@ -283,24 +289,25 @@ environment() {
     "CLIENT_SECRET_NAME=$client_secret"
     "SEAL_KEY_NAME=$seal_key"
     "FIRESTORE_DATABASE=$database"
-    "ALLOWED_ORIGINS=$origins"
     # Go reads the bundle of certificates and then every file of this folder,
     # which on Debian are the same ones again. There is no such folder.
     "SSL_CERT_DIR=/nonexistent"
   )
+  [[ -z $origins ]] || values+=("ALLOWED_ORIGINS=$origins")
   [[ ${#settings[@]} == 0 ]] || values+=("${settings[@]}")
   printf '^|^%s' "${values[*]}"
 }
 
 deploy_function() {
-  local options=()
-  [[ -z $own_builder ]] || options=(--build-service-account="projects/$project/serviceAccounts/$own_builder")
+  local options=(--allow-unauthenticated)
+  [[ " $private " != *" $1 "* ]] || options=(--no-allow-unauthenticated)
+  [[ -z $own_builder ]] || options+=(--build-service-account="projects/$project/serviceAccounts/$own_builder")
   change gcloud functions deploy "$1" --gen2 --project="$project" --region="$region" --runtime=go126 \
-    --entry-point="$1" --source="$root" --trigger-http --allow-unauthenticated \
+    --entry-point="$1" --source="$root" --trigger-http \
     --service-account="$(account "$1")" --memory=512Mi --cpu=1 --concurrency=80 \
     --timeout=60s --max-instances="$max_instances" --serve-all-traffic-latest-revision \
     --update-labels="app=$label" --set-build-env-vars='GOOGLE_GOLDFLAGS=-s -w' \
-    --set-env-vars="$(environment)" ${options[@]+"${options[@]}"} --format=none
+    --set-env-vars="$(environment)" "${options[@]}" --format=none
 }
 
 # The first function alone: what is wrong with the build shows once, and what
@@ -314,14 +321,16 @@ deploy_functions() {
 
 show_registration() {
   local callback origin
-  callback=$(function_url callback)
+  callback=$(function_url "$base_url" callback)
   note
   note "At https://console.cloud.google.com/auth/clients?project=$project the client has to have"
   note "  the redirect URI  $callback"
-  registered redirect_uris "$callback" ||
+  registered redirect_uris "$callback" || {
     note "                    MISSING in $client_file: add it there, to the letter"
+    left+=("nobody can sign in until the redirect URI $callback is registered; then download the JSON again and run the same with it")
+  }
   note 'and, for the popup flow only, the JavaScript origins'
-  printf '%s\n' "$origins" | tr , '\n' | while IFS= read -r origin; do
+  tr , '\n' <<<"${origins:-$(origin_of "$callback")}" | while IFS= read -r origin; do
     if registered javascript_origins "$origin"; then
       note "                    $origin"
     else
@@ -330,12 +339,13 @@ show_registration() {
   done
 }
 
-# expect asks the functions something, and wants a status and a line of the
-# answer that matches. What was just deployed may take a while to answer.
+# expect asks a function below a base URL something, and wants a status and a line
+# of the answer that matches. What was just deployed may take a while to answer.
 expect() {
-  local status=$1 pattern=$2
-  shift 2
-  set -- curl --silent --show-error --include --max-time 30 --write-out '\n%{http_code}' "$@"
+  local base=$1 status=$3 pattern=$4
+  asked=$2
+  shift 4
+  set -- curl --silent --show-error --include --max-time 30 --write-out '\n%{http_code}' "$(function_url "$base" "$asked")" "$@"
   quoted "$@"
   [[ -z $dry_run ]] || return 0
   while :; do
@@ -344,20 +354,22 @@ expect() {
     [[ $SECONDS -lt $until ]] || break
     sleep 3
   done
-  printf '%s\n\n' "$answer" >&2
-  die "the functions are deployed, but this is not $status with $pattern. $(suspect)"
+  fault="$asked does not answer $status with $pattern"
+  return 1
 }
+
+# gist prints of the answer what may be shown: no cookie, no URL that somebody
+# could follow.
+gist() { grep -Eio '^(HTTP/[^ ]* [0-9]+|curl: .*)|"(reason|detail)": *"[^"]*"' <<<"$answer" || true; }
 
 # suspect says what may be behind a wrong answer.
 suspect() {
   case $answer in
-    *misconfigured* | *'"internal"'*)
-      printf 'The log tells why: %s' "$(quoted gcloud functions logs read authurl --gen2 --region="$region" --project="$project" --limit=20)"
-      ;;
+    *misconfigured* | *'"internal"'*) printf 'The log tells why:\n\n  %s' "$(log_of "$asked")" ;;
     *upstream_unavailable*) printf 'Secret Manager does not answer the functions.' ;;
     *'"reason"'*) printf 'Check the settings given as flags.' ;;
-    *$'\n403') printf 'The functions are not public: does a policy of the organisation forbid it?' ;;
-    *) printf 'Does %s lead to the functions?' "$base_url" ;;
+    *$'\n403') printf 'It is not public: does a policy of the organisation forbid it?' ;;
+    *) printf 'Is it deployed?' ;;
   esac
 }
 
@@ -365,28 +377,66 @@ suspect() {
 # shellcheck disable=SC2001,SC2016
 literal() { sed 's/[][\.*^$(){}?+|]/\\&/g' <<<"$1"; }
 
-smoke_test() {
-  local origin=${origins%%,*} until=$((SECONDS + patience)) answer='' id redirect
+# Well formed, so that a function has to look at its keys to refuse it.
+forged=1.$(printf 'A%.0s' {1..86})
+
+# try_functions asks the functions below a base URL what has to work, and what has
+# to be refused. It fails with the fault.
+try_functions() {
+  local base=$1 id redirect origin way
   id=$(literal "$(client .client_id)")
-  redirect=$(literal "$(function_url callback | jq -Rr @uri)")
+  redirect=$(literal "$(function_url "$base_url" callback | jq -Rr @uri)")
+  origin=$(origin_of "$(function_url "$base_url" authurl)")
+  way=(--data-urlencode "return_to=$origin/")
+  [[ -z $return_urls ]] || way=(--data-urlencode "return_to=${return_urls%%,*}"
+    --data-urlencode code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM --data-urlencode code_challenge_method=S256)
+  origin=${origins:-$origin}
+  origin=${origin%%,*}
   note
-  note 'What has to work: the way to Google, the preflight.'
-  expect 200 "client_id=$id&.*redirect_uri=$redirect&" --get "$(function_url authurl)" \
-    --header "Origin: $origin" --header 'Accept: application/json' --data-urlencode "return_to=${return_urls%%,*}" \
-    --data-urlencode code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM --data-urlencode code_challenge_method=S256
-  expect 204 "^access-control-allow-origin: $(literal "$origin")" --request OPTIONS "$(function_url listmessages)" \
-    --header "Origin: $origin" --header 'Access-Control-Request-Method: GET'
-  note 'What has to be refused: no session, a foreign origin, a forged state.'
-  expect 401 '"reason": *"no_session"' "$(function_url listmessages)" --header "Origin: $origin"
-  expect 403 '"reason": *"origin_not_allowed"' "$(function_url callback)" --header 'Origin: https://not-allowed.invalid'
-  ! grep -iq '^access-control-allow-origin' <<<"$answer" || die 'a foreign origin may read the answers of callback'
-  expect 400 '"reason": *"invalid_state"' "$(function_url callback)?state=forged&code=forged" --header 'Accept: application/json'
+  note "At $base has to work: the way to Google, the preflight."
+  expect "$base" authurl 200 "client_id=$id&.*redirect_uri=$redirect&" --get --header "Origin: $origin" --header 'Accept: application/json' "${way[@]}" &&
+    expect "$base" listmessages 204 "^access-control-allow-origin: $(literal "$origin")" --request OPTIONS \
+      --header "Origin: $origin" --header 'Access-Control-Request-Method: GET' || return
+  note 'Has to be refused: a forged session, a foreign origin, a forged state.'
+  expect "$base" listmessages 401 '"reason": *"no_session"' --header "Origin: $origin" --header "Authorization: Bearer $forged" &&
+    expect "$base" callback 403 '"reason": *"origin_not_allowed"' --header 'Origin: https://not-allowed.invalid' || return
+  ! grep -iq '^access-control-allow-origin' <<<"$answer" || {
+    fault='a foreign origin may read the answers of callback'
+    return 1
+  }
+  expect "$base" callback 400 '"reason": *"invalid_state"' --get --header 'Accept: application/json' --data "state=$forged" --data code=forged
 }
 
-main() {
-  parse "$@"
-  need gcloud curl jq
-  check_input
+# smoke_test tries the functions at their own address, which they have as soon as
+# they are deployed, then at the public one, which may lead nowhere yet.
+smoke_test() {
+  local until=$((SECONDS + patience)) answer='' asked='' fault=''
+  try_functions "$own_url" || {
+    gist >&2
+    die "the functions are deployed, but $fault. $(suspect)"
+  }
+  [[ $base_url != "$own_url" ]] || return 0
+  until=$SECONDS
+  ! try_functions "$base_url" || return 0
+  gist >&2
+  left+=("$base_url has to lead to the functions, and does not: there $fault. Route it to them, then run the same with -check")
+}
+
+finish() {
+  local name line
+  [[ -z $dry_run ]] || return 0
+  note
+  if [[ ${#left[@]} -gt 0 ]]; then
+    note 'The functions are deployed and healthy, but'
+    for line in "${left[@]}"; do note "  - $line"; done
+    exit 3
+  fi
+  note 'All is well:'
+  for name in "${functions[@]}"; do note "  $(function_url "$base_url" "$name")"; done
+  note 'Whether they may use the database, and more, the doctor finds out: deploy/operating.md'
+}
+
+deploy() {
   look_at_services
   check_names
   enable_services
@@ -395,13 +445,17 @@ main() {
   create_database
   allow_database
   deploy_functions
+}
+
+main() {
+  parse "$@"
+  need gcloud curl jq
+  check_input
+  show_surroundings
+  [[ -n $only_check ]] || deploy
   show_registration
   smoke_test
-  [[ -z $dry_run ]] || return 0
-  note
-  note 'All is well:'
-  local name
-  for name in "${functions[@]}"; do note "  $(function_url "$name")"; done
+  finish
 }
 
 main "$@"

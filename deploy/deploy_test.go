@@ -29,11 +29,21 @@ func TestLife(t *testing.T) {
 		name string
 		run  func(t *testing.T)
 	}{
-		{"a build that fails", func(t *testing.T) {
+		{"steps that fail", func(t *testing.T) {
+			w.cloud.Refuse("POST iam/v1/projects/test-project/serviceAccounts", 409, "ALREADY_EXISTS",
+				"Service account gmailgrant-authurl already exists within project projects/test-project.", 1)
+			w.deployment().wantFailure("this command failed:\n\n  gcloud iam service-accounts create gmailgrant-authurl ", "another run of this under way")
+			w.cloud.Refuse("POST firestore/v1/projects/test-project/databases", 403, "PERMISSION_DENIED", "The caller does not have permission", 1)
 			w.cloud.Refuse("POST secretmanager/v1/projects/test-project/secrets/gmailgrant-client:setIamPolicy", 400, "INVALID_ARGUMENT",
 				"Service account "+account("authurl")+" does not exist.", 1)
+			w.deployment().wantFailure("this command failed:\n\n  gcloud firestore databases create ", "may not do this in the project test-project", "roles/datastore.owner")
 			w.cloud.Refuse("POST cloudresourcemanager/v1/projects/test-project:setIamPolicy", 409, "ABORTED",
 				"There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.", 1)
+			w.cloud.Refuse("POST cloudresourcemanager/v1/projects/test-project:setIamPolicy", 400, "INVALID_ARGUMENT", "Out of luck.", 1)
+			w.deployment().wantFailure("this command failed:\n\n  gcloud projects add-iam-policy-binding test-project ",
+				"If your account lacks a role: The role roles/resourcemanager.projectIamAdmin")
+		}},
+		{"a build that fails", func(t *testing.T) {
 			w.cloud.Refuse("POST cloudfunctions/v2/projects/test-project/locations/europe-west1/functions", 400, "INVALID_ARGUMENT",
 				"Build failed: the build service account is missing permissions", 1)
 			r := w.deployment()
@@ -67,12 +77,44 @@ func TestLife(t *testing.T) {
 				t.Errorf("%d grants are stored", n)
 			}
 		}},
-		{"a new client secret", func(t *testing.T) {
+		{"functions that must not pass", func(t *testing.T) { w.checkSmoke(t) }},
+		{"a function without its secret", func(t *testing.T) {
+			defer w.spoil("callback", map[string]string{"SEAL_KEY_NAME": "nothing"})()
+			r := w.deployment("-check", "-wait", "0")
+			r.wantFailure("callback does not answer 400", `"reason":"misconfigured"`, "The log tells why:")
+			_, command, _ := strings.Cut(r.stderr, "The log tells why:\n\n")
+			why := w.run("", "bash", "-c", command)
+			why.wantOK()
+			why.wantSays("misconfigured")
+			why.wantSays("NotFound")
+		}},
+		{"a domain that leads nowhere yet", func(t *testing.T) {
+			for _, name := range names {
+				defer w.spoil(name, map[string]string{"BASE_URL": "https://" + custom, "ALLOWED_ORIGINS": ""})()
+			}
+			check := []string{"-check", "-project", project, "-region", region, "-client-secret", w.client, "-base-url", "https://" + custom}
+			w.changes()
+			w.run("", w.script("deploy.sh"), check...).wantLeft("https://" + custom + " has to lead to the functions, and does not: there authurl does not answer 200")
+			w.route(host, custom)
+			r := w.run("", w.script("deploy.sh"), check...)
+			r.wantOK()
+			r.wantSays("All is well")
+			w.wantNoChanges()
+		}},
+		{"functions that fail to start", func(t *testing.T) {
+			w.cloud.Refuse("PATCH cloudfunctions/v2/projects/test-project/locations/europe-west1/functions/callback", 400, "INVALID_ARGUMENT",
+				"Could not create or update Cloud Run service callback, Container Healthcheck failed.", 1)
+			w.cloud.Refuse("services/listmessages:setIamPolicy", 400, "FAILED_PRECONDITION",
+				"One or more users named in the policy do not belong to a permitted customer, perhaps due to an organization policy.", 1)
+			w.deployment().wantFailure("does not start", `resource.labels.service_name="callback"`, "constraints/iam.allowedPolicyMemberDomains")
+		}},
+		{"a new client secret, of a client that lost its redirect URI", func(t *testing.T) {
 			w.google.SetClientSecret("GOCSPX-rotated-0123456789abcdefghijk")
-			w.write("client_secret.json", w.google.ClientJSON())
-			w.deployment("-max-instances", "3", "-session-ttl", "8h").wantOK()
+			rotated := bytes.ReplaceAll(w.google.ClientJSON(), []byte(w.base()+"/callback"), []byte(w.base()+"/callback/"))
+			w.write("client_secret.json", rotated)
+			w.deployment("-max-instances", "3", "-session-ttl", "8h").wantLeft("nobody can sign in until the redirect URI " + w.base() + "/callback is registered")
 			versions := w.cloud.SecretVersions(secrets[0])
-			if len(versions) != 2 || !bytes.Equal(versions[1], w.google.ClientJSON()) {
+			if len(versions) != 2 || !bytes.Equal(versions[1], rotated) {
 				t.Errorf("%d versions of the client secret, want 2, the newest as downloaded", len(versions))
 			}
 			if n := len(w.cloud.SecretVersions(secrets[1])); n != 1 {
@@ -87,18 +129,18 @@ func TestLife(t *testing.T) {
 			v.wantMail(session)
 			v.wantMail(v.connect())
 		}},
-		{"a setting that the functions refuse", func(t *testing.T) {
-			r := w.deployment("-session-ttl", "soon", "-wait", "0")
-			r.wantFailure("misconfigured", "gcloud functions logs read authurl ")
-		}},
 		{"again without those flags, the client formatted otherwise", func(t *testing.T) {
 			var indented bytes.Buffer
-			if err := json.Indent(&indented, w.google.ClientJSON(), "", "  "); err != nil {
+			rotated, err := os.ReadFile(w.client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Indent(&indented, rotated, "", "  "); err != nil {
 				t.Fatal(err)
 			}
 			w.write("client_secret.json", indented.Bytes())
 			w.changes()
-			w.deployment().wantOK()
+			w.deployment().wantLeft("redirect URI")
 			changes := map[string]int{}
 			for _, c := range w.changes() {
 				if !isDeployment(c) {
@@ -110,7 +152,7 @@ func TestLife(t *testing.T) {
 				t.Errorf("requests that deploy the functions: %v, want %v", changes, want)
 			}
 			w.wantPolicies(t)
-			w.wantFunctions(t, usual(w))
+			w.wantFunctions(t, usual(w), "")
 			w.newVisitor(t).wantMail(session)
 		}},
 		{"a teardown that is not confirmed", func(t *testing.T) {
@@ -192,11 +234,11 @@ func (w *world) wantDeployed(t *testing.T) {
 	if key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(keys[0]))); err != nil || len(key) != 32 {
 		t.Errorf("the seal key has %d bytes, %v", len(key), err)
 	}
-	database := fakecloud.Database{ID: "gmailgrant", Type: "FIRESTORE_NATIVE", Location: region, TTL: []string{"grants/expires_at"}}
+	database := fakecloud.Database{ID: "gmailgrant", Type: "FIRESTORE_NATIVE", Location: region, Guarded: true, TTL: []string{"grants/expires_at"}}
 	if got := w.cloud.Databases(); len(got) != 1 || !reflect.DeepEqual(got[0], database) {
 		t.Errorf("databases: %+v", got)
 	}
-	w.wantFunctions(t, usual(w))
+	w.wantFunctions(t, usual(w), "")
 }
 
 // usual are the settings that the usual flags make.
@@ -235,8 +277,9 @@ func (w *world) wantPolicies(t *testing.T) {
 	}
 }
 
-// wantFunctions checks the three functions; settings are those that flags made.
-func (w *world) wantFunctions(t *testing.T, settings map[string]string) {
+// wantFunctions checks the three functions; settings are those that flags made,
+// and the account that builds one that a flag named.
+func (w *world) wantFunctions(t *testing.T, settings map[string]string, builder string) {
 	t.Helper()
 	environment := map[string]string{
 		"GOOGLE_CLOUD_PROJECT": project,
@@ -256,7 +299,7 @@ func (w *world) wantFunctions(t *testing.T, settings map[string]string) {
 			t.Errorf("function %s with labels %v", f.Name, f.Labels)
 		}
 		build := fakecloud.BuildConfig{
-			EntryPoint: name, Runtime: "go126", EnvironmentVariables: map[string]string{"GOOGLE_GOLDFLAGS": "-s -w"}, Source: f.BuildConfig.Source,
+			EntryPoint: name, Runtime: "go126", ServiceAccount: builder, EnvironmentVariables: map[string]string{"GOOGLE_GOLDFLAGS": "-s -w"}, Source: f.BuildConfig.Source,
 		}
 		if !reflect.DeepEqual(f.BuildConfig, build) {
 			t.Errorf("%s is built with %+v, want %+v", name, f.BuildConfig, build)

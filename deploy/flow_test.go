@@ -3,10 +3,14 @@
 package deploy
 
 import (
+	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,7 +28,20 @@ type visitor struct {
 }
 
 func (w *world) newVisitor(t *testing.T) *visitor {
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(w.certificate())
+	network := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: trusted},
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address == host+":443" {
+				address = w.server.Listener.Addr().String()
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+	}
+	t.Cleanup(network.CloseIdleConnections)
 	return &visitor{t: t, base: w.base(), client: http.Client{
+		Transport:     network,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

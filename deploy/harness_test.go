@@ -5,6 +5,7 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type world struct {
 	*platform
 	home   string // the person's, and where they are
 	client string // path of the downloaded client secret
+	tools  string // the folder of the programs that scripts find
 	said   strings.Builder
 }
 
@@ -44,14 +46,14 @@ func newWorld(t *testing.T, serving bool) *world {
 	t.Helper()
 	w := &world{t: t, home: t.TempDir(), platform: newPlatform(t)}
 	var err error
-	w.google, err = fakegoogle.Start(fakegoogle.Options{RedirectURIs: []string{w.base() + "/callback"}})
+	w.google, err = fakegoogle.Start(fakegoogle.Options{RedirectURIs: []string{w.base() + "/callback", "https://" + custom + "/callback"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.google.Close() })
 	o := fakecloud.Options{Project: project}
 	if serving {
-		o.Deploy, o.Remove = w.deploy, w.remove
+		o.Deploy, o.Remove, o.Log = w.deploy, w.remove, w.log
 		o.Secret = func(name string, payload []byte) { w.google.AddSecretVersion(name, payload) }
 	}
 	w.cloud, err = fakecloud.Start(o)
@@ -69,7 +71,58 @@ func newWorld(t *testing.T, serving bool) *world {
 	})
 	w.client = w.write("client_secret.json", w.google.ClientJSON())
 	w.write("token", []byte("a-token-of-nobody"))
+	w.write("ca.pem", w.certificate())
+	w.route(host)
+	w.write("arguments", nil)
+	w.tools = w.recordTools()
 	return w
+}
+
+// route makes the hosts known to curl. There are no others.
+func (w *world) route(hosts ...string) {
+	w.t.Helper()
+	config := fmt.Sprintf("cacert = %q\n", filepath.Join(w.home, "ca.pem"))
+	for _, h := range hosts {
+		config += fmt.Sprintf("connect-to = \"%s:443:%s\"\n", h, w.server.Listener.Addr())
+	}
+	w.write(".curlrc", []byte(config+"connect-to = \"::127.0.0.1:1\"\n"))
+}
+
+// recordTools makes the folder that the scripts find all programs in which they
+// may use. Each notes its arguments, and whether its input is a pipe, in the file
+// "arguments"; then it is the real one.
+func (w *world) recordTools() string {
+	w.t.Helper()
+	dir := filepath.Join(w.home, "tools")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Symlink(bash, filepath.Join(dir, "bash")); err != nil { // the scripts themselves run with these tools
+		w.t.Fatal(err)
+	}
+	for _, tool := range []string{
+		"gcloud", "curl", "jq", // needed, as the scripts say
+		"base64", "cat", "cut", "dirname", "env", "grep", "head", "mktemp", "rm", "sed", "sleep", "tr",
+	} {
+		program, err := exec.LookPath(tool)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		script := fmt.Sprintf(`#!/bin/bash
+input=''
+[[ ! -p /dev/stdin ]] || input=' < pipe'
+printf '%%s\n' "%s $*$input" >>'%s'
+PATH='%s' exec '%s' "$@"
+`, tool, filepath.Join(w.home, "arguments"), os.Getenv("PATH"), program)
+		if err := os.WriteFile(filepath.Join(dir, tool), []byte(script), 0o755); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // write puts a file into the home.
@@ -95,12 +148,16 @@ func (w *world) run(stdin string, program string, args ...string) *result {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Minute)
 	defer cancel()
+	if !strings.Contains(program, "/") {
+		program = filepath.Join(w.tools, program)
+	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = w.home
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Env = append(w.cloud.Env(),
-		"PATH="+os.Getenv("PATH"), "HOME="+w.home, "LANG=C.UTF-8",
+		"PATH="+w.tools, "HOME="+w.home, "TMPDIR="+w.home, "LANG=C.UTF-8",
+		"CLOUDSDK_CORE_LOG_HTTP=true", // which the scripts have to switch off
 		"CLOUDSDK_CONFIG="+filepath.Join(w.home, "gcloud"),
 		"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE="+filepath.Join(w.home, "token"),
 		"CLOUDSDK_CORE_DISABLE_USAGE_REPORTING=1",
@@ -121,7 +178,7 @@ func (w *world) run(stdin string, program string, args ...string) *result {
 func (w *world) deployment(more ...string) *result {
 	w.t.Helper()
 	return w.run("", w.script("deploy.sh"), append([]string{
-		"-project", project, "-region", region, "-client-secret", w.client, "-origins", frontEnd, "-base-url", w.base(),
+		"-project", project, "-region", region, "-client-secret", w.client, "-origins", frontEnd,
 	}, more...)...)
 }
 
@@ -144,6 +201,16 @@ func (r *result) wantOK() {
 	if r.code != 0 {
 		r.t.Fatalf("ended with %d\n%s\n%s", r.code, r.stdout, r.stderr)
 	}
+}
+
+// wantLeft checks that all works but what only the user can do, which is told.
+func (r *result) wantLeft(text string) {
+	r.t.Helper()
+	if r.code != 3 || strings.Contains(r.stdout, "All is well") {
+		r.t.Fatalf("ended with %d, not 3\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+	r.wantSays("The functions are deployed and healthy, but")
+	r.wantSays(text)
 }
 
 // wantFailure checks that the script failed, and told each of the texts.
@@ -222,19 +289,34 @@ func (w *world) state() string {
 	return string(b)
 }
 
-// checkSecrets makes sure that no secret was printed, or is in a file other than
-// the one it was downloaded into.
+// checkSecrets makes sure that no secret was printed, was an argument of a
+// program, or is in a file other than the one it was downloaded into; and that
+// seal keys came through a pipe.
 func (w *world) checkSecrets() {
 	texts := []string{clientSecret(w.t, w.google)}
-	for _, key := range w.cloud.SecretVersions(secrets[1]) {
-		texts = append(texts, strings.TrimSpace(string(key)))
+	for _, secret := range secrets {
+		for _, version := range w.cloud.SecretVersions(secret) { // as they are, and as gcloud sends them
+			texts = append(texts, base64.StdEncoding.EncodeToString(version), base64.URLEncoding.EncodeToString(version))
+			if secret == secrets[1] {
+				texts = append(texts, strings.TrimSpace(string(version)))
+			}
+		}
+	}
+	arguments, err := os.ReadFile(filepath.Join(w.home, "arguments"))
+	if err != nil {
+		w.t.Error(err)
+	}
+	for line := range strings.Lines(string(arguments)) {
+		if strings.HasPrefix(line, "gcloud ") && strings.Contains(line, " "+secrets[1]+" ") && strings.Contains(line, "--data-file") && !strings.HasSuffix(line, "--data-file=- < pipe\n") {
+			w.t.Errorf("the seal key comes from elsewhere: %s", line)
+		}
 	}
 	for _, text := range texts {
 		if strings.Contains(w.said.String(), text) || strings.Contains(w.logs.String(), text) {
 			w.t.Errorf("the secret %.12s… was printed", text)
 		}
 	}
-	err := filepath.WalkDir(w.home, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(w.home, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || path == w.client {
 			return err
 		}

@@ -5,10 +5,12 @@ package deploy
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"example.com/gmailgrant/deploy/internal/fakecloud"
+	"example.com/gmailgrant/internal/site"
 )
 
 // TestPlan: what -n prints can be run by a shell and does the same, also where
@@ -32,9 +34,11 @@ func TestPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.client = client
-	returns := frontEnd + "/a?b='$(touch made)'&c=\"`touch made`\"," + frontEnd + "/;touch%20made"
+	returns := frontEnd + "/a?b='$(touch${IFS}made)'&c=\"`touch${IFS}made`\"," + frontEnd + "/;touch%20made"
 	args := []string{
 		"-project", project, "-region", region, "--client-secret", w.client, "-origins", frontEnd + ",http://localhost:5173", "-base-url", w.base() + "/",
+		"-session-ttl", "1h30m", "-bearer-ttl", "30m", "-popup-flow", "on", "-list-deadline", "25s",
+		"-build-service-account", "builder@test-project.iam.gserviceaccount.com", "-database-location", "eur3",
 		"-return-urls", returns, "-session-cookie", "__session", "-scopes", "openid https://mail.google.com/", "-wait", "0",
 	}
 	script := filepath.Join(odd, "repository", "deploy", "deploy.sh")
@@ -42,8 +46,11 @@ func TestPlan(t *testing.T) {
 	plan.wantOK()
 	w.wantNoChanges()
 
-	ran := w.run("", "bash", "-c", plan.stdout)
-	ran.wantOK()
+	w.cloud.Refuse("services:batchEnable", 403, "PERMISSION_DENIED", "Permission denied to enable services", 1)
+	if r := w.run("", "bash", "-c", plan.stdout); r.code == 0 || len(w.cloud.Accounts()) != 0 {
+		t.Errorf("after a step that failed it went on, and ended with %d", r.code)
+	}
+	w.run("", "bash", "-c", plan.stdout).wantOK()
 	w.wantPolicies(t)
 	w.wantFunctions(t, map[string]string{
 		"BASE_URL":        w.base(),
@@ -51,7 +58,14 @@ func TestPlan(t *testing.T) {
 		"RETURN_URLS":     returns,
 		"SESSION_COOKIE":  "__session",
 		"SCOPES":          "openid https://mail.google.com/",
-	})
+		"SESSION_TTL":     "1h30m",
+		"BEARER_TTL":      "30m",
+		"POPUP_FLOW":      "on",
+		"LIST_DEADLINE":   "25s",
+	}, "projects/test-project/serviceAccounts/builder@test-project.iam.gserviceaccount.com")
+	if got := w.cloud.Databases(); len(got) != 1 || got[0].Location != "eur3" {
+		t.Errorf("databases: %+v", got)
+	}
 	w.wantArchives(t)
 	for _, dir := range []string{w.home, odd} {
 		if _, err := os.Stat(filepath.Join(dir, "made")); err == nil {
@@ -63,7 +77,7 @@ func TestPlan(t *testing.T) {
 	again := w.run("", script, append(args, "-n")...)
 	again.wantOK()
 	for line := range strings.Lines(again.stdout) {
-		if !strings.HasPrefix(line, "# ") && !strings.HasPrefix(line, "gcloud functions deploy ") && !strings.HasPrefix(line, "curl ") {
+		if !strings.HasPrefix(line, "# ") && !strings.HasPrefix(line, "gcloud functions deploy ") && !strings.HasPrefix(line, "curl ") && !strings.HasPrefix(line, "set -") && !strings.HasPrefix(line, "export ") {
 			t.Errorf("a second run would do this too: %s", line)
 		}
 	}
@@ -72,7 +86,7 @@ func TestPlan(t *testing.T) {
 	}
 
 	// Nothing serves these functions.
-	w.run("", script, args...).wantFailure("404", "lead to the functions?")
+	w.run("", script, args...).wantFailure("HTTP/1.1 404", "authurl does not answer 200", "Is it deployed?")
 	if got := w.state(); got != state {
 		t.Errorf("the real run changed the state from\n%s\nto\n%s", state, got)
 	}
@@ -93,7 +107,7 @@ func TestPlanOfTeardown(t *testing.T) {
 	w.wantNoChanges()
 	var commands []string
 	for line := range strings.Lines(r.stdout) {
-		if !strings.HasPrefix(line, "# ") {
+		if strings.HasPrefix(line, "gcloud ") {
 			commands = append(commands, line)
 		}
 	}
@@ -189,7 +203,7 @@ func TestPlanOfUnfinished(t *testing.T) {
 	w.cloud.SetBindings("projects/"+project, fakecloud.Binding{Role: "roles/owner", Members: []string{"user:owner@example.com"}})
 	w.cloud.AddSecret(secrets[0])
 	w.cloud.AddSecret(secrets[1])
-	r := w.run("", w.script("deploy.sh"), "-n", "-project", project, "-region", region, "-client-secret", w.client, "-origins", frontEnd)
+	r := w.run("", w.script("deploy.sh"), "-n", "-project", project, "-region", "us-central1", "-client-secret", w.client, "-origins", frontEnd)
 	r.wantOK()
 	r.wantSays("\ngcloud secrets versions add gmailgrant-client ")
 	r.wantSays("\nhead -c 32 /dev/urandom | base64 | gcloud secrets versions add gmailgrant-seal-key ")
@@ -199,10 +213,10 @@ func TestPlanOfUnfinished(t *testing.T) {
 			t.Errorf("would give a role: %s", line)
 		}
 	}
-	r.wantSays("the redirect URI  https://europe-west1-test-project.cloudfunctions.net/callback")
+	r.wantSays("the redirect URI  https://us-central1-test-project.cloudfunctions.net/callback")
 	r.wantSays("MISSING in " + w.client)
 	r.wantSays(frontEnd + " (not in ")
-	r.wantSays("BASE_URL=https://europe-west1-test-project.cloudfunctions.net|")
+	r.wantSays("BASE_URL=https://us-central1-test-project.cloudfunctions.net|")
 }
 
 // TestFlags: what is wrong with the flags is said before anything is asked of
@@ -222,8 +236,6 @@ func TestFlags(t *testing.T) {
 		{"is not a region", []string{"-region", "europe-west1;ls"}},
 		{`"https://app.example.net/" is not written like`, []string{"-origins", frontEnd + ",https://app.example.net/"}},
 		{`"http://app.example.net" is not written like`, []string{"-origins", "http://app.example.net"}},
-		{`"*" is not written like`, []string{"-origins", "*"}},
-		{"-base-url", []string{"-base-url", "http://app.example.net/api"}},
 		{"is written %7C", []string{"-return-urls", frontEnd + "/a|b"}},
 		{"is not a number", []string{"-max-instances", "many"}},
 		{"is not a number", []string{"-wait", "-1"}},
@@ -232,6 +244,9 @@ func TestFlags(t *testing.T) {
 	} {
 		w.deployment(test.flags...).wantFailure(test.says)
 	}
+	least := []string{"-project", project, "-region", region, "-client-secret", w.client}
+	w.run("", w.script("deploy.sh"), least...).wantFailure("-origins is needed")
+	w.run("", w.script("deploy.sh"), append(least, "-base-url", "https://{function}-1.run.app")...).wantFailure("-origins is needed")
 	w.run("", w.script("deploy.sh"), "-project", project).wantFailure("-project, -region, -client-secret and -origins are needed")
 	w.run("", w.script("teardown.sh"), "-project", project).wantFailure("-project and -region are needed")
 	if r := w.run("", w.script("deploy.sh"), "-h"); r.code != 0 || !strings.HasPrefix(r.stdout, "usage: ") {
@@ -240,4 +255,50 @@ func TestFlags(t *testing.T) {
 	if sent := w.cloud.Requests(); len(sent) != 0 {
 		t.Errorf("asked of Google: %v", sent)
 	}
+}
+
+// TestPlanOfMoreFunctions: what is named in site.Functions is deployed, a job for
+// its scheduler only. A front end at the functions' own origin needs no -origins.
+func TestPlanOfMoreFunctions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	for name, change := range map[string][2]string{
+		"deploy/deploy.sh":      {},
+		"deploy/settings.sh":    {},
+		"deploy/project.sh":     {"private=''", "private='digest'"},
+		"internal/site/site.go": {`"listmessages"}`, `"listmessages", "labels", "digest"}`},
+	} {
+		content, err := os.ReadFile(filepath.Join("..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied := filepath.Join(w.home, "copy", name)
+		if err := os.MkdirAll(filepath.Dir(copied), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(copied, []byte(strings.Replace(string(content), change[0], change[1], 1)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := w.run("", filepath.Join(w.home, "copy", "deploy", "deploy.sh"),
+		"-n", "-project", project, "-region", region, "-client-secret", w.client, "-base-url", "https://app.example.net/api")
+	r.wantOK()
+	var deployed []string
+	for line := range strings.Lines(r.stdout) {
+		if _, rest, ok := strings.Cut(line, "gcloud functions deploy "); ok {
+			name, _, _ := strings.Cut(rest, " ")
+			deployed = append(deployed, name)
+			if public := strings.Contains(line, " --allow-unauthenticated "); public != (name != "digest") {
+				t.Errorf("%s is public: %t", name, public)
+			}
+			if strings.Contains(line, "ALLOWED_ORIGINS") {
+				t.Errorf("%s has origins: %s", name, line)
+			}
+		}
+	}
+	if want := append(slices.Clone(site.Functions), "labels", "digest"); !slices.Equal(deployed, want) {
+		t.Errorf("would deploy %q, want %q", deployed, want)
+	}
+	r.wantSays("gcloud projects add-iam-policy-binding test-project --member=serviceAccount:" + account("digest") + " --role=roles/datastore.user ")
+	r.wantSays("# " + strings.Repeat(" ", 20) + "https://app.example.net (not in ")
 }

@@ -5,10 +5,20 @@ package deploy
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,6 +37,13 @@ import (
 	"example.com/gmailgrant/internal/fakegoogle"
 )
 
+// host is where the functions are reached without anybody's doing, custom a
+// domain that may be routed to them.
+const (
+	host   = region + "-" + project + ".cloudfunctions.net"
+	custom = "api.example.net"
+)
+
 // A platform serves deployed functions as cloudfunctions.net does: each built
 // from the archive that was uploaded, in a process of its own, below its name on
 // one host, and for anybody only if the policy says so.
@@ -37,18 +54,24 @@ type platform struct {
 	logs   logBuffer
 
 	mu      sync.Mutex
-	running map[string]*instance // by function ID
+	running map[string]*instance         // by function ID
+	spoilt  map[string]map[string]string // settings, by function ID, in place of those deployed
+	inFront http.HandlerFunc             // what it does not answer goes to the functions; nil: nothing
 }
 
 type instance struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 	proxy  *httputil.ReverseProxy
+	logs   *logBuffer
 }
 
 func newPlatform(t *testing.T) *platform {
-	p := &platform{running: make(map[string]*instance)}
-	p.server = httptest.NewServer(p)
+	p := &platform{running: make(map[string]*instance), spoilt: make(map[string]map[string]string)}
+	p.server = httptest.NewUnstartedServer(p)
+	p.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	p.server.TLS = &tls.Config{Certificates: []tls.Certificate{newCertificate(t)}}
+	p.server.StartTLS()
 	t.Cleanup(func() {
 		p.server.Close()
 		for _, i := range p.running {
@@ -58,17 +81,62 @@ func newPlatform(t *testing.T) *platform {
 	return p
 }
 
+// newCertificate is one of the two hosts, for a day, signed by itself.
+func newCertificate(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host, custom}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// certificate is that of both hosts in PEM.
+func (p *platform) certificate() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.server.Certificate().Raw})
+}
+
 // base is the public prefix of the functions.
-func (p *platform) base() string {
-	_, port, _ := net.SplitHostPort(p.server.Listener.Addr().String())
-	return "http://localhost:" + port
+func (p *platform) base() string { return "https://" + host }
+
+// front puts something before the functions, and returns what takes it away.
+func (p *platform) front(h http.HandlerFunc) (remove func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inFront = h
+	return func() { p.front(nil) }
+}
+
+// An unanswered request is one whose handler in front wrote nothing.
+type unanswered struct {
+	http.ResponseWriter
+	wrote bool
+}
+
+func (u *unanswered) WriteHeader(status int) {
+	u.wrote = true
+	u.ResponseWriter.WriteHeader(status)
 }
 
 func (p *platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	p.mu.Lock()
-	i := p.running[name]
+	i, front := p.running[name], p.inFront
 	p.mu.Unlock()
+	if front != nil {
+		u := &unanswered{ResponseWriter: w}
+		if front(u, r); u.wrote {
+			return
+		}
+	}
 	switch {
 	case i == nil:
 		http.NotFound(w, r)
@@ -78,6 +146,17 @@ func (p *platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path, r.URL.RawPath = "/"+rest, ""
 		i.proxy.ServeHTTP(w, r)
 	}
+}
+
+// log are the lines that the instance of a function that runs has written.
+func (p *platform) log(name string) [][]byte {
+	p.mu.Lock()
+	i := p.running[name]
+	p.mu.Unlock()
+	if i == nil {
+		return nil
+	}
+	return bytes.Split(bytes.TrimSpace([]byte(i.logs.String())), []byte("\n"))
 }
 
 // deploy builds a function and replaces the instance that runs.
@@ -97,6 +176,26 @@ func (p *platform) deploy(f *fakecloud.Function) error {
 	return nil
 }
 
+// spoil runs a function with some settings other than those deployed, until undo.
+func (p *platform) spoil(name string, settings map[string]string) (undo func()) {
+	p.mu.Lock()
+	p.spoilt[name] = settings
+	p.mu.Unlock()
+	for _, f := range p.cloud.Functions() {
+		if f.ID() != name {
+			continue
+		}
+		if err := p.deploy(f); err != nil {
+			panic(err) // it was deployed before
+		}
+	}
+	return func() {
+		if settings != nil {
+			p.spoil(name, nil)
+		}
+	}
+}
+
 func (p *platform) remove(f *fakecloud.Function) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,9 +212,14 @@ func (p *platform) start(program string, f *fakecloud.Function) (*instance, erro
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{cmd: exec.Command(program), exited: make(chan struct{})}
-	i.cmd.Stdout, i.cmd.Stderr = &p.logs, &p.logs
-	for name, value := range f.ServiceConfig.EnvironmentVariables {
+	i := &instance{cmd: exec.Command(program), exited: make(chan struct{}), logs: new(logBuffer)}
+	i.cmd.Stdout = io.MultiWriter(&p.logs, i.logs)
+	i.cmd.Stderr = i.cmd.Stdout
+	settings := maps.Clone(f.ServiceConfig.EnvironmentVariables)
+	p.mu.Lock()
+	maps.Copy(settings, p.spoilt[f.ID()])
+	p.mu.Unlock()
+	for name, value := range settings {
 		i.cmd.Env = append(i.cmd.Env, name+"="+value)
 	}
 	i.cmd.Env = append(i.cmd.Env,

@@ -4,10 +4,11 @@
 #
 # Bash 3.2, which macOS has, is enough.
 
-# shellcheck disable=SC2034 # the scripts use them
+# shellcheck disable=SC2034,SC2154 # the scripts use them, and have root
 {
-  functions=(authurl callback listmessages)
-  keepers=(callback listmessages) # those that keep grants in the database
+  # The functions are those of the program, site.Functions.
+  read -r -a functions <<<"$(grep '^var Functions = ' "$root/internal/site/site.go" | grep -o '"[^"]*"' | tr -d '"' | tr '\n' ' ')"
+  private='' # of them, those that only a scheduler may call, separated by spaces
   client_secret=gmailgrant-client
   seal_key=gmailgrant-seal-key
   database=gmailgrant
@@ -16,9 +17,12 @@
   writer=roles/datastore.user
 }
 
-export CLOUDSDK_CORE_DISABLE_PROMPTS=1   # a question would stop the script
-export CLOUDSDK_CORE_LOG_HTTP=false      # it would show the secrets
-export CLOUDSDK_SURVEY_DISABLE_PROMPTS=1 # an advertisement
+surroundings=(
+  CLOUDSDK_CORE_DISABLE_PROMPTS=1   # a question would stop the script
+  CLOUDSDK_CORE_LOG_HTTP=false      # it would show the secrets
+  CLOUDSDK_SURVEY_DISABLE_PROMPTS=1 # an advertisement
+)
+export "${surroundings[@]}"
 
 project='' region='' dry_run=''
 remedy='' # what to do if the step under way fails, unless the error tells
@@ -54,11 +58,15 @@ need() {
 }
 
 check_place() {
+  [[ ${#functions[@]} -gt 0 ]] || die 'no functions are named in internal/site/site.go'
   [[ $project =~ ^[a-z][-a-z0-9]{4,28}[a-z0-9]$ ]] || die "-project: \"$project\" is not a project ID"
   [[ $region =~ ^[a-z]+-[a-z]+[0-9]+$ ]] || die "-region: \"$region\" is not a region like europe-west1"
 }
 
 account() { printf 'gmailgrant-%s@%s.iam.gserviceaccount.com' "$1" "$project"; }
+
+# show_surroundings begins what -n prints, which is a script.
+show_surroundings() { [[ -z $dry_run ]] || printf '%s\n' 'set -euo pipefail' "export ${surroundings[*]}"; }
 
 note() { printf '# %s\n' "$*"; }
 
@@ -88,6 +96,7 @@ piped() { eval "$1" | "${@:2}"; }
 passing='[Ss]ervice account [^ ]* (does not exist|was not found)'
 passing="$passing|denied on service account [^ ]* \\(or it may not exist\\)"
 passing="$passing|has not been used in project|concurrent policy changes"
+passing="$passing|Unable to retrieve the repository metadata|unable to queue the operation"
 
 # attempt runs a command. After an error that passes, and no other, it is tried
 # again for a minute.
@@ -105,12 +114,12 @@ attempt() {
   {
     cat "$errors"
     printf '\n%s: this command failed:\n\n  %s\n\n' "${0##*/}" "$(quoted "$@")"
-    advise "$(cat "$errors")"
+    advise "$(cat "$errors")" "$@"
   } >&2
   return 1
 }
 
-# advise says what to do about an error of gcloud's.
+# advise says what to do about an error of gcloud's, and the command it is of.
 advise() {
   case $1 in
     *[Bb]illing*)
@@ -128,13 +137,27 @@ advise() {
       echo 'If it was not allowed to read the source or to store the image, the service account that builds lacks a role:'
       quoted gcloud projects add-iam-policy-binding "$project" --member="serviceAccount:${builder:-NUMBER-compute@developer.gserviceaccount.com}" --role=roles/cloudbuild.builds.builder --condition=None
       ;;
+    *ealthcheck\ failed*) # of gcloud functions deploy NAME
+      echo 'The function was built, and does not start. Its log tells why:'
+      log_of "${5-}"
+      ;;
+    *'unable to queue the operation'* | *ALREADY_EXISTS* | *'already exists'*)
+      echo 'Is another run of this under way in the project, or was one a moment ago? Wait until it has ended.'
+      ;;
     *PERMISSION_DENIED* | *'does not have permission'* | *'ermission denied'* | *'permission to access'*)
       echo "Your account ($(gcloud config get-value account 2>/dev/null)) may not do this in the project $project, or there is no such project."
       echo "$remedy"
       ;;
-    *) echo "$remedy" ;;
+    *) echo "If your account lacks a role: $remedy" ;;
   esac
   echo 'Then run the same again: what is done stays, and nothing is made twice.'
+}
+
+# log_of prints the command that shows why a function fails: gcloud functions logs
+# leaves the cause out.
+log_of() {
+  quoted gcloud logging read "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"$1\" severity>=ERROR" --limit=20 \
+    --format='value(timestamp,jsonPayload.message,jsonPayload.reason,jsonPayload.error,textPayload)' --project="$project"
 }
 
 # look runs a command that only reads, and leaves what it says in found.

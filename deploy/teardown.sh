@@ -107,9 +107,9 @@ delete_bindings() {
     ! listed "$(binding "$writer" "$name" "$(only_database)")" "$project_policy" ||
       change gcloud projects remove-iam-policy-binding "$project" --member="$member" --role="$writer" --all --format=none
     ! listed "$(binding "$reader" "$name")" "$client_policy" ||
-      change gcloud secrets remove-iam-policy-binding "$client_secret" --member="$member" --role="$reader" --project="$project" --format=none
+      change gcloud secrets remove-iam-policy-binding "$client_secret" --member="$member" --role="$reader" --condition=None --project="$project" --format=none
     ! listed "$(binding "$reader" "$name")" "$key_policy" ||
-      change gcloud secrets remove-iam-policy-binding "$seal_key" --member="$member" --role="$reader" --project="$project" --format=none
+      change gcloud secrets remove-iam-policy-binding "$seal_key" --member="$member" --role="$reader" --condition=None --project="$project" --format=none
   done
 }
 
@@ -125,8 +125,10 @@ delete_accounts() {
 delete_data() {
   local name
   remedy='The roles roles/datastore.owner and roles/secretmanager.admin are needed.'
-  ! listed "$database" "$databases" ||
+  if listed "$database" "$databases"; then
+    change gcloud firestore databases update --database="$database" --no-delete-protection --project="$project" --format=none
     change gcloud firestore databases delete --database="$database" --project="$project" --format=none
+  fi
   for name in "$client_secret" "$seal_key"; do
     ! listed "$name" "$secrets" || change gcloud secrets delete "$name" --project="$project"
   done
@@ -147,6 +149,7 @@ main() {
   look_around
   local plan
   plan=$(dry_run=1 take_down)
+  show_surroundings
   [[ -z $plan ]] || printf '%s\n' "$plan"
   if ! grep -q '^gcloud ' <<<"$plan"; then
     note "There is nothing to take down in $region of $project."

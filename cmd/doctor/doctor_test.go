@@ -6,11 +6,16 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"example.com/gmailgrant/internal/fakegoogle"
 )
 
 // troubles are the lines that are neither ok nor a note.
@@ -50,7 +55,7 @@ func TestAllIsWell(t *testing.T) {
 	}
 	for _, check := range []string{
 		"function authurl", "function callback", "function listmessages", "settings", "front end", "client secret", "redirect URI", "seal key",
-		"database", "TTL policy", "Gmail API", "authurl", "headers", "clock", "callback", "listmessages", "CORS", "cookie", "Testing", "100 tokens",
+		"database", "TTL policy", "Gmail API", "authurl", "headers", "clock", "callback", "callback and database", "listmessages", "listmessages and database", "CORS", "cookie", "Testing", "100 tokens",
 	} {
 		if !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "  "+check+": ") }) {
 			t.Errorf("nothing about %s", check)
@@ -126,7 +131,6 @@ func TestEveryFault(t *testing.T) {
 		{"SEAL_KEY_NAME of nothing", set("SEAL_KEY_NAME", "nothing"), [][2]string{{"FAIL  seal key", "NotFound"}}},
 		{"SEAL_KEY_NAME malformed", set("SEAL_KEY_NAME", "a b"), [][2]string{{"FAIL  SEAL_KEY_NAME", "secret ID"}}},
 		{"FIRESTORE_DATABASE of nothing", set("FIRESTORE_DATABASE", "nothing"), [][2]string{{"FAIL  database", "nothing: not found"}}},
-		{"ALLOWED_ORIGINS empty", set("ALLOWED_ORIGINS", ""), [][2]string{{"warn  ALLOWED_ORIGINS", "is empty"}}},
 		{"ALLOWED_ORIGINS with a slash", set("ALLOWED_ORIGINS", sibling+"/"), [][2]string{{"FAIL  ALLOWED_ORIGINS", "not an origin"}}},
 		{"ALLOWED_ORIGINS of a developer", set("ALLOWED_ORIGINS", sibling+",http://localhost:5173"), [][2]string{
 			{"warn  ALLOWED_ORIGINS", "developer's machine"}, {"FAIL  CORS", "http://localhost:5173"},
@@ -139,7 +143,7 @@ func TestEveryFault(t *testing.T) {
 		{"SESSION_TTL", set("SESSION_TTL", "soon"), [][2]string{{"FAIL  SESSION_TTL", "duration"}}},
 		{"BEARER_TTL", set("BEARER_TTL", "-1h"), [][2]string{{"FAIL  BEARER_TTL", "duration"}}},
 		{"SESSION_COOKIE malformed", set("SESSION_COOKIE", "a;b"), [][2]string{{"FAIL  SESSION_COOKIE", "cookie name"}}},
-		{"SESSION_COOKIE not deployed", set("SESSION_COOKIE", "__session"), [][2]string{{"FAIL  cookie", "__session"}}},
+		{"SESSION_COOKIE not deployed", set("SESSION_COOKIE", "__session"), [][2]string{{"FAIL  cookie", "is named __Host-gmailgrant instead of __session"}}},
 		{"POPUP_FLOW", set("POPUP_FLOW", "yes"), [][2]string{{"FAIL  POPUP_FLOW", "neither on nor off"}}},
 		{"LIST_DEADLINE malformed", set("LIST_DEADLINE", "20"), [][2]string{{"FAIL  LIST_DEADLINE", "duration"}}},
 		{"LIST_DEADLINE too long", set("LIST_DEADLINE", "60s"), [][2]string{{"warn  LIST_DEADLINE", "time-out"}}},
@@ -156,7 +160,13 @@ func TestEveryFault(t *testing.T) {
 		{"misspelt", set("ALLOWED_ORIGIN", sibling), [][2]string{{"warn  ALLOWED_ORIGIN", "misspelt"}}},
 		{"not the same everywhere", func(p *place) {
 			p.cloud.functions["callback"].ServiceConfig.EnvironmentVariables["SEAL_KEY_NAME"] = "other"
-		}, [][2]string{{"FAIL  SEAL_KEY_NAME", "not the same"}}},
+		}, [][2]string{{"FAIL  SEAL_KEY_NAME", "is not the same in callback as in authurl:"}}},
+		{"seal key of others", secret("gmailgrant-seal-key", string(newSealKey())), [][2]string{
+			{"FAIL  callback and database", "another BASE_URL or SEAL_KEY_NAME"}, {"FAIL  listmessages and database", "seal key"},
+		}},
+		{"Authorization taken away", func(p *place) {
+			p.itself = func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Del("Authorization"); return false }
+		}, [][2]string{{"FAIL  callback and database", "Authorization header"}, {"FAIL  listmessages and database", "Authorization header"}}},
 
 		// The secrets.
 		{"client secret disabled", func(p *place) { p.google.SetSecretVersionEnabled("gmailgrant-client", 1, false) }, [][2]string{{"FAIL  client secret", "FailedPrecondition"}, {"FAIL  Gmail API", "not found"}}},
@@ -175,6 +185,9 @@ func TestEveryFault(t *testing.T) {
 		// Google Cloud.
 		{"database of another mode", func(p *place) { p.cloud.databases["gmailgrant"].Type = "DATASTORE_MODE" }, [][2]string{{"FAIL  database", "DATASTORE_MODE"}}},
 		{"database not to be seen", func(p *place) { p.cloud.refused = "firestore.googleapis.com" }, [][2]string{{"FAIL  database", "the role viewer"}}},
+		{"no quota project", func(p *place) {
+			p.cloud.refused, p.cloud.refusal = "firestore.googleapis.com", "The firestore.googleapis.com API requires a quota project, which is not set by default."
+		}, [][2]string{{"FAIL  database", "gcloud auth application-default set-quota-project"}}},
 		{"no TTL policy", func(p *place) { p.cloud.ttl = nil }, [][2]string{{"FAIL  TTL policy", "gcloud firestore fields ttls update"}}},
 		{"TTL policy broken", func(p *place) { p.cloud.ttl.State = "NEEDS_REPAIR" }, [][2]string{{"FAIL  TTL policy", "NEEDS_REPAIR"}}},
 		{"Gmail API not enabled", func(p *place) { p.cloud.gmail = "DISABLED" }, [][2]string{{"FAIL  Gmail API", "not enabled"}}},
@@ -214,7 +227,8 @@ func TestEveryFault(t *testing.T) {
 		{"answers may be kept", answers(func(h http.Header) { h.Set("Cache-Control", "public, max-age=60") }), [][2]string{{"FAIL  headers", "max-age=60"}}},
 		{"CORS headers taken away", answers(func(h http.Header) { h.Del("Access-Control-Allow-Origin") }), [][2]string{{"FAIL  CORS", sibling}, {"FAIL  CORS", foreign}}},
 		{"CORS headers for all", answers(func(h http.Header) { h.Set("Access-Control-Allow-Origin", "*") }), [][2]string{{"FAIL  CORS", sibling}, {"FAIL  CORS", foreign}, {"FAIL  CORS", "any origin"}}},
-		{"cookie taken away", answers(func(h http.Header) { h.Del("Set-Cookie") }), [][2]string{{"FAIL  cookie", "but 0"}}},
+		{"cookie taken away", answers(func(h http.Header) { h.Del("Set-Cookie") }), [][2]string{{"FAIL  cookie", "does not set one"}}},
+		{"cookies added", answers(func(h http.Header) { h.Add("Set-Cookie", "affinity=1") }), [][2]string{{"FAIL  cookie", "2 arrive"}}},
 		{"cookie changed", answers(func(h http.Header) {
 			h.Set("Set-Cookie", strings.ReplaceAll(h.Get("Set-Cookie"), "SameSite=Lax", "SameSite=None"))
 		}), [][2]string{{"FAIL  cookie", "SameSite=Lax"}}},
@@ -263,6 +277,52 @@ func TestWithoutTheirSecrets(t *testing.T) {
 		[2]string{"FAIL  authurl", "misconfigured"}, [2]string{"FAIL  callback", "secretAccessor"}, [2]string{"FAIL  listmessages", "misconfigured"})
 }
 
+// TestWithoutTheirDatabase: the functions run, and can't use the database.
+func TestWithoutTheirDatabase(t *testing.T) {
+	google := startGoogle(t)
+	functions := startFunctionsOf(t, google, nil)
+	for code, says := range map[codes.Code]string{
+		codes.PermissionDenied: `roles/datastore.user on the condition resource.name=="projects/my-project/databases/gmailgrant"`,
+		codes.NotFound:         "datastore.user",
+		codes.Internal:         "Firestore does not answer",
+	} {
+		t.Run(code.String(), func(t *testing.T) {
+			defer google.Inject(fakegoogle.Fault{Op: "firestore.get", Code: code})()
+			lines, status := newPlace(t, functions).examine()
+			wantTroubles(t, lines, [2]string{"FAIL  callback and database", says}, [2]string{"FAIL  listmessages and database", says})
+			if status != 2 {
+				t.Errorf("exit status %d", status)
+			}
+		})
+	}
+}
+
+// TestOwnOriginOnly: a front end behind the same host as the functions needs no
+// setting.
+func TestOwnOriginOnly(t *testing.T) {
+	p := newPlace(t, startFunctions(t, map[string]string{"ALLOWED_ORIGINS": ""}))
+	p.cloud.set("ALLOWED_ORIGINS", "")
+	lines, code := p.examine()
+	wantTroubles(t, lines)
+	line(t, lines, "ok    front end: "+baseURL)
+	if code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+// TestNoCredentials: nothing else is looked at.
+func TestNoCredentials(t *testing.T) {
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", filepath.Join(t.TempDir(), "none.json"))
+	var out strings.Builder
+	code := run(t.Context(), []string{"-project", project, "-region", region}, surroundings{
+		getenv: func(string) string { return "" }, now: time.Now, transport: redirected{},
+	}, &out)
+	if code != 2 || !strings.HasPrefix(out.String(), "FAIL  credentials: ") || !strings.Contains(out.String(), "gcloud auth application-default login") ||
+		strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("exit status %d: %s", code, out.String())
+	}
+}
+
 // TestHostPerFunction: there is no cookie way, and nothing is said of cookies.
 func TestHostPerFunction(t *testing.T) {
 	const pattern = "https://{function}-123.europe-west1.run.app"
@@ -275,6 +335,9 @@ func TestHostPerFunction(t *testing.T) {
 	if text := strings.Join(lines, "\n"); code != 0 || strings.Contains(text, "cookie") || strings.Count(text, "hand-off only") != 2 {
 		t.Errorf("exit status %d:\n%s", code, text)
 	}
+	p.cloud.set("ALLOWED_ORIGINS", "")
+	lines, _ = p.examine()
+	wantTroubles(t, lines, [2]string{"warn  ALLOWED_ORIGINS", "no front end at all"})
 }
 
 // TestFromEnvironment looks at functions that are not deployed as such.

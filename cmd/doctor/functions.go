@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -66,6 +64,8 @@ func cause(err error, missing string) string {
 	switch {
 	case !ok:
 		return err.Error()
+	case strings.Contains(ge.Message, "quota project"):
+		return fmt.Sprintf("%d %s: gcloud auth application-default set-quota-project names one", ge.Code, ge.Message)
 	case ge.Code == http.StatusNotFound:
 		return "not found: " + missing
 	case ge.Code == http.StatusForbidden || ge.Code == http.StatusUnauthorized:
@@ -113,13 +113,16 @@ func variablesOf(f *cloudfunctions.Function) map[string]string {
 // another.
 func (d *doctor) checkSame(deployed map[string]*cloudfunctions.Function) bool {
 	same := true
+	first, others := site.Functions[0], site.Functions[1:]
 	for _, name := range settings {
-		values := make(map[string]bool)
-		for _, f := range deployed {
-			values[variablesOf(f)[name]] = true
+		var different []string
+		for _, other := range others {
+			if variablesOf(deployed[other])[name] != variablesOf(deployed[first])[name] {
+				different = append(different, other)
+			}
 		}
-		if len(values) > 1 {
-			d.fail(name, "is not the same in %s: deploy them with the same settings", strings.Join(slices.Sorted(maps.Keys(deployed)), ", "))
+		if len(different) > 0 {
+			d.fail(name, "is not the same in %s as in %s: deploy them with the same settings", strings.Join(different, " and "), first)
 			same = false
 		}
 	}

@@ -72,9 +72,13 @@ func startGoogle(t *testing.T) *fakegoogle.Server {
 	}
 	t.Cleanup(func() { _ = google.Close() })
 	google.AddSecretVersion("gmailgrant-client", google.ClientJSON())
-	google.AddSecretVersion("gmailgrant-seal-key", newSealKey())
+	google.AddSecretVersion("gmailgrant-seal-key", sealKey)
 	return google
 }
+
+// sealKey is that of every deployment here: the functions open what the doctor
+// seals.
+var sealKey = newSealKey()
 
 func newSealKey() []byte {
 	key := make([]byte, 32)
@@ -86,7 +90,12 @@ func newSealKey() []byte {
 // settings changed, and returns their address.
 func startFunctions(t *testing.T, changed map[string]string) *url.URL {
 	t.Helper()
-	google := startGoogle(t)
+	return startFunctionsOf(t, startGoogle(t), changed)
+}
+
+// startFunctionsOf serves them with a Google that is seen from outside.
+func startFunctionsOf(t *testing.T, google *fakegoogle.Server, changed map[string]string) *url.URL {
+	t.Helper()
 	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	env := wellSet()
@@ -229,6 +238,7 @@ type cloud struct {
 	gmail     string                         // state of the API
 	versions  []*secretmanager.SecretVersion // of the seal key
 	refused   string                         // host that answers 403
+	refusal   string                         // what it says
 }
 
 func newCloud() *cloud {
@@ -237,6 +247,7 @@ func newCloud() *cloud {
 		databases: map[string]*firestore.GoogleFirestoreAdminV1Database{"gmailgrant": {Type: "FIRESTORE_NATIVE"}},
 		ttl:       &firestore.GoogleFirestoreAdminV1TtlConfig{State: "ACTIVE"},
 		gmail:     "ENABLED",
+		refusal:   "The caller does not have permission",
 	}
 	for _, name := range site.Functions {
 		c.functions[name] = &cloudfunctions.Function{
@@ -276,7 +287,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet:
 		c.fail(w, http.StatusMethodNotAllowed, "nothing may be changed")
 	case r.Host == c.refused:
-		c.fail(w, http.StatusForbidden, "The caller does not have permission")
+		c.fail(w, http.StatusForbidden, c.refusal)
 	case answer == nil:
 		c.fail(w, http.StatusNotFound, "Resource not found")
 	default:

@@ -1,6 +1,6 @@
 // Command doctor says what is wrong with a deployment, and what to do about it:
 //
-//	go run ./cmd/doctor -project my-project -region europe-west1
+//	go build -o doctor ./cmd/doctor && ./doctor -project my-project -region europe-west1
 //
 // It reads the settings of the deployed functions, then the secrets, the database
 // and the enabled APIs, and asks the functions what a front end would. It changes
@@ -9,7 +9,7 @@
 // elsewhere or are not deployed yet.
 //
 // Each check is a line: ok, note, warn or FAIL. The exit status is 0 if all is
-// well, 1 after a warning, 2 after a failure.
+// well, 1 after a warning, 2 after a failure; go run would make 1 of both.
 //
 // It uses Application Default Credentials: gcloud auth application-default login.
 // The roles viewer and secretmanager.secretAccessor are enough; for -reseal,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"example.com/gmailgrant/internal/session"
 	"example.com/gmailgrant/internal/site"
 )
 
@@ -68,10 +70,14 @@ func script() http.Header { return http.Header{"Accept": {"application/json"}} }
 func (d *doctor) checkFunctions(ctx context.Context) {
 	authurl := d.checkAuthURL(ctx)
 	header := script()
-	d.checkAnswer(ctx, "callback", "?state="+forged, header, http.StatusBadRequest, "invalid_state")
+	if d.checkAnswer(ctx, "callback", "?state="+forged, header, http.StatusBadRequest, "invalid_state") {
+		d.checkGrants(ctx, "callback")
+	}
 	header = script()
 	header.Set("Authorization", "Bearer "+forged)
-	d.checkAnswer(ctx, "listmessages", "", header, http.StatusUnauthorized, "no_session")
+	if d.checkAnswer(ctx, "listmessages", "", header, http.StatusUnauthorized, "no_session") {
+		d.checkGrants(ctx, "listmessages")
+	}
 	for _, origin := range d.config.AllowedOrigins {
 		d.checkPreflight(ctx, origin)
 	}
@@ -122,13 +128,51 @@ func (d *doctor) checkAuthURL(ctx context.Context) *reply {
 	return r
 }
 
-func (d *doctor) checkAnswer(ctx context.Context, function, query string, header http.Header, status int, reason string) {
+func (d *doctor) checkAnswer(ctx context.Context, function, query string, header http.Header, status int, reason string) bool {
 	r, err := d.ask(ctx, http.MethodGet, d.site.FunctionURL(function)+query, header)
 	if err != nil || r.StatusCode != status || r.reason() != reason {
 		d.fail(function, "%s", d.trouble(function, r, err))
-		return
+		return false
 	}
 	d.ok(function, "is public, reads the seal key, and refuses what is forged")
+	return true
+}
+
+// checkGrants finds out whether a function may use the database: it comes with a
+// session of a user who is nobody, whose grant the function has to look for. Only
+// this shows whether both have the same seal key, too.
+func (d *doctor) checkGrants(ctx context.Context, function string) {
+	bearer, err := d.sessionOfNobody(ctx)
+	if err != nil {
+		return // said of the seal key
+	}
+	header := script()
+	header.Set("Authorization", "Bearer "+bearer)
+	check := function + " and database"
+	r, err := d.ask(ctx, http.MethodGet, d.site.FunctionURL(function), header)
+	if err != nil {
+		d.fail(check, "%s", d.trouble(function, r, err))
+		return
+	}
+	switch r.reason() {
+	case "not_connected":
+		d.ok(check, "it opens what is sealed with the seal key, and reads the grants")
+	case "no_session":
+		d.fail(check, "it does not open what is sealed with the newest seal key: what runs was deployed with another BASE_URL or SEAL_KEY_NAME, or something on the way takes the Authorization header; if the key was stored just now, try again in ten minutes")
+	case "misconfigured":
+		d.fail(check, "it may not use the database, or the client secret: its account needs roles/datastore.user on the condition %s, which deploy/deploy.sh sees to; its log names the cause",
+			fmt.Sprintf(`resource.name=="projects/%s/databases/%s"`, d.owner(), d.config.Database))
+	case "upstream_unavailable":
+		d.fail(check, "Firestore does not answer it: try again, and look at https://status.cloud.google.com")
+	default:
+		d.fail(check, "%s", d.trouble(function, r, nil))
+	}
+}
+
+// sessionOfNobody is a Bearer session as callback gives one.
+func (d *doctor) sessionOfNobody(ctx context.Context) (string, error) {
+	keeper := &session.Keeper{Ring: d.store.Ring(), Site: d.site, Now: d.now, BearerTTL: askTimeout + maxSkew}
+	return keeper.Bearer(ctx, session.Session{User: "gmailgrant-doctor", GrantID: rand.Text(), Origin: d.site.Origin("authurl"), Flow: rand.Text()})
 }
 
 // trouble says what is behind an answer that is not the expected one.
@@ -231,8 +275,15 @@ func (d *doctor) checkForeign(ctx context.Context) {
 func (d *doctor) checkCookie(ctx context.Context, first *reply) {
 	cookies := first.Cookies()
 	name := d.config.SessionCookie
-	if len(cookies) != 1 || cookies[0].Name != name {
-		d.fail("cookie", "authurl does not set one cookie, named %s, but %d: does something in front of the functions take it away, or was another SESSION_COOKIE deployed?", name, len(cookies))
+	switch {
+	case len(cookies) == 0:
+		d.fail("cookie", "authurl does not set one: does something in front of the functions take it away?")
+		return
+	case len(cookies) > 1:
+		d.fail("cookie", "authurl sets one, and %d arrive: what is in front of the functions adds its own", len(cookies))
+		return
+	case cookies[0].Name != name:
+		d.fail("cookie", "it is named %s instead of %s: was another SESSION_COOKIE deployed?", cookies[0].Name, name)
 		return
 	}
 	c := cookies[0]

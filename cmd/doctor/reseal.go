@@ -20,6 +20,8 @@ import (
 const (
 	// resealing is how many grants are sealed at once.
 	resealing = 16
+	// progress is after how many grants there is a line.
+	progress = 1000
 	// resealTimeout bounds the way through all of them.
 	resealTimeout = 2 * time.Hour
 	// keyRefresh is after how long every instance knows a new version of the seal
@@ -40,7 +42,9 @@ func (d *doctor) reseal(ctx context.Context) {
 		if listErr = err; err != nil {
 			break
 		}
-		all.Add(1)
+		if n := all.Add(1); n%progress == 0 {
+			d.note("reseal", "%d grants so far", n)
+		}
 		work.Go(func() error {
 			was, err := d.store.Reseal(ctx, user)
 			switch {
@@ -61,8 +65,12 @@ func (d *doctor) reseal(ctx context.Context) {
 		d.fail("reseal", "the grants can't be listed: %v. Does your account have roles/datastore.user? Disable no version before this succeeds", listErr)
 	case firstErr != nil:
 		d.fail("reseal", "%d of %d grants could not be sealed again, one because of %v. Run it again, and disable no version before it succeeds", failures.Load(), all.Load(), firstErr)
+	case unreadable.Load() > 0:
+		d.warn("reseal", "%d of %d grants don't open, and %d were sealed with an older key: if a version of the seal key was disabled, enable it and run this again before destroying any; the users whose grants still don't open have to connect again",
+			unreadable.Load(), all.Load(), older.Load())
+		d.retire(ctx)
 	default:
-		d.ok("reseal", "%d grants, of which %d were sealed with an older key, and %d don't open: their users have to connect again", all.Load(), older.Load(), unreadable.Load())
+		d.ok("reseal", "%d grants, of which %d were sealed with an older key", all.Load(), older.Load())
 		d.retire(ctx)
 	}
 }

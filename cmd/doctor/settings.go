@@ -111,8 +111,12 @@ func (d *doctor) checkSettings() {
 
 // checkOrigins says which way in each front end has.
 func (d *doctor) checkOrigins() {
-	if len(d.config.AllowedOrigins) == 0 {
-		d.warn("ALLOWED_ORIGINS", "is empty: no front end of another origin than the functions' own can use them")
+	switch {
+	case len(d.config.AllowedOrigins) > 0:
+	case d.site.CookieWay():
+		d.ok("front end", "%s, which is the functions' own, and no other: ALLOWED_ORIGINS is empty", d.site.Origin("authurl"))
+	default:
+		d.warn("ALLOWED_ORIGINS", "is empty: the functions have hosts of their own, so that no front end at all can use them")
 	}
 	for _, origin := range d.config.AllowedOrigins {
 		if u, err := url.Parse(origin); err == nil && site.IsLoopback(u.Hostname()) {

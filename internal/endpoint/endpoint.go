@@ -172,7 +172,9 @@ func (e *Endpoint) fail(w *statusWriter, r *http.Request, rec *Record, p *Proble
 // answer has begun, cuts the connection: a cut answer must not look whole.
 func (e *Endpoint) recovered(w *statusWriter, r *http.Request, rec *Record, v any) {
 	begun := w.status != 0
-	e.fail(w, r, rec, &Problem{Reason: Internal, Err: flight.NewPanic(v)})
+	p := &Problem{Reason: Internal, Err: flight.NewPanic(v)}
+	e.fail(w, r, rec, p)
+	rec.Failed(p) // a bug is one, whether the client waits for it or not
 	if !begun {
 		return
 	}

@@ -3,6 +3,7 @@ package endpoint_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
 	"google.golang.org/grpc"
@@ -253,6 +255,24 @@ func TestPanicMidStream(t *testing.T) {
 		t.Errorf("%d %q, read with %v", a.status, a.body, a.err)
 	}
 	if line := s.line(t); line["severity"] != "ERROR" || line["status"] != 200.0 || strings.Contains(s.logs.String(), secretText) {
+		t.Errorf("logged %v", line)
+	}
+}
+
+// A bug shows in the log even when nobody waits for the answer.
+func TestPanicAfterTheClientLeft(t *testing.T) {
+	logs := newBuffer()
+	ctx, leave := context.WithCancel(t.Context())
+	e := endpoint.New("authurl", newSite(t), map[string]endpoint.HandlerFunc{http.MethodGet: func(http.ResponseWriter, *http.Request) error {
+		leave()
+		panic(secretText)
+	}}, endpoint.NewLogger(logs), time.Now)
+	e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, base+"/authurl", nil))
+	var line map[string]any
+	if err := json.Unmarshal([]byte(logs.String()), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line["severity"] != "ERROR" || line["reason"] != "internal" || !strings.Contains(fmt.Sprint(line["stack"]), "endpoint_test.go") {
 		t.Errorf("logged %v", line)
 	}
 }

@@ -88,6 +88,9 @@ func (s *Site) checkBase() error {
 		if !strings.HasPrefix(s.FunctionURL(name)+"/", origin+"/") { // it goes into redirect_uri to the byte
 			return fmt.Errorf("%s: its origin must be written %q", shown(s.base), origin)
 		}
+		if u.String() != s.FunctionURL(name) {
+			return fmt.Errorf("%s: has characters that are not written so in a URL", shown(s.base))
+		}
 		if !slices.Contains(s.own, origin) {
 			s.own = append(s.own, origin)
 		}

@@ -57,7 +57,7 @@ func TestBaseURLFaults(t *testing.T) {
 	for _, base := range []string{
 		"", "/", "app.example.com", "//app.example.com", "ftp://app.example.com", "https://", "https:///x", "https:app.example.com",
 		"http://app.example.com", "http://10.0.0.1", "http://localhost.example.com", "http://0.0.0.0:8080",
-		"https://u:p@app.example.com", "https://app.example.com/#x", "https://app.example.com/?x=1", "https://app.example.com/?",
+		"https://u:p@app.example.com", "https://app.example.com/#x", "https://app.example.com/?x=1", "https://app.example.com/?", "https://app.example.com/a b",
 		"https://app.example.com:443", "https://App.example.com", "http://localhost:80", // Google compares redirect_uri to the byte
 		"https://{function}.example.com/{function}", "https://a b.example.com", "https://app.example.com:port",
 		"https://app.example.com:443", "https://App.example.com", "HTTPS://app.example.com", "HTTP://localhost:8080", "https://é.example.com", // would not match a registered redirect URI, or a browser's origin

@@ -26,6 +26,7 @@ var apis = map[string]string{
 	"cloudresourcemanager": "cloudresourcemanager.googleapis.com",
 	"firestore":            "firestore.googleapis.com",
 	"iam":                  "iam.googleapis.com",
+	"logging":              "logging.googleapis.com",
 	"run":                  "run.googleapis.com",
 	"secretmanager":        "secretmanager.googleapis.com",
 	"serviceusage":         "serviceusage.googleapis.com",
@@ -39,6 +40,8 @@ type Options struct {
 	Deploy func(*Function) error
 	// Remove stops serving a function. nil: nothing to do.
 	Remove func(*Function)
+	// Log are the lines that a service wrote, each JSON, oldest first. nil: none.
+	Log func(service string) [][]byte
 	// Secret is told of every new version of a secret. nil: nobody is.
 	Secret func(name string, payload []byte)
 }
@@ -183,6 +186,7 @@ func (c *Cloud) handler() http.Handler {
 	c.routeSecrets(mux)
 	c.routeFirestore(mux)
 	c.routeFunctions(mux)
+	c.routeLogging(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &apiError{http.StatusNotImplemented, "UNIMPLEMENTED", "fakecloud does not know " + r.Method + " " + r.URL.Path})
 	})

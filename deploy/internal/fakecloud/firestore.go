@@ -12,12 +12,14 @@ import (
 type database struct {
 	kind     string // FIRESTORE_NATIVE or DATASTORE_MODE
 	location string
+	guarded  bool            // against deletion
 	ttl      map[string]bool // COLLECTION_GROUP/FIELD
 }
 
 // A Database is what is known of one of Firestore's.
 type Database struct {
 	ID, Type, Location string
+	Guarded            bool     // against deletion
 	TTL                []string // COLLECTION_GROUP/FIELD
 }
 
@@ -28,7 +30,7 @@ func (c *Cloud) Databases() []Database {
 	var list []Database
 	for _, id := range slices.Sorted(maps.Keys(c.databases)) {
 		d := c.databases[id]
-		list = append(list, Database{id, d.kind, d.location, slices.Sorted(maps.Keys(d.ttl))})
+		list = append(list, Database{id, d.kind, d.location, d.guarded, slices.Sorted(maps.Keys(d.ttl))})
 	}
 	return list
 }
@@ -39,6 +41,9 @@ func (c *Cloud) AddDatabase(id, kind, location string) {
 	defer c.mu.Unlock()
 	c.databases[id] = &database{kind: kind, location: location, ttl: make(map[string]bool)}
 }
+
+// guarded is the state of a database that can't be deleted.
+const guarded = "DELETE_PROTECTION_ENABLED"
 
 var databaseID = regexp.MustCompile(`^[a-z][-a-z0-9]{2,61}[a-z0-9]$`)
 
@@ -57,8 +62,29 @@ func (c *Cloud) routeFirestore(mux *http.ServeMux) {
 		if c.databases[id] == nil {
 			return nil, notFound("Database " + id)
 		}
+		if c.databases[id].guarded {
+			return nil, &apiError{http.StatusBadRequest, "FAILED_PRECONDITION", "Delete protection is enabled on the database."}
+		}
 		delete(c.databases, id)
 		return c.databaseOperation(id), nil
+	})
+	c.handle(mux, "PATCH "+databases+"/{database}", func(r *http.Request) (any, *apiError) {
+		d := c.databases[r.PathValue("database")]
+		if d == nil {
+			return nil, notFound("Database " + r.PathValue("database"))
+		}
+		var in struct {
+			Name       string `json:"name"`
+			Protection string `json:"deleteProtectionState"`
+		}
+		if err := read(r, &in); err != nil {
+			return nil, err
+		}
+		if mask := r.URL.Query().Get("updateMask"); mask != "deleteProtectionState,name" {
+			return nil, invalid("Only the delete protection can be set here, not %s.", mask)
+		}
+		d.guarded = in.Protection == guarded
+		return c.databaseOperation(r.PathValue("database")), nil
 	})
 	const fields = databases + "/{database}/collectionGroups/{group}/fields"
 	c.handle(mux, "GET "+fields, func(r *http.Request) (any, *apiError) {
@@ -114,7 +140,7 @@ func (c *Cloud) createDatabase(r *http.Request) (any, *apiError) {
 	if c.databases[id] != nil {
 		return nil, alreadyExists("Database")
 	}
-	c.databases[id] = &database{kind: in.Type, location: in.LocationID, ttl: make(map[string]bool)}
+	c.databases[id] = &database{kind: in.Type, location: in.LocationID, guarded: in.Protection == guarded, ttl: make(map[string]bool)}
 	return c.databaseOperation(id), nil
 }
 
