@@ -52,13 +52,13 @@ func init() {
 			deployed.app().endpoints[name].ServeHTTP(w, r)
 		})
 	}
-	if target := os.Getenv("FUNCTION_TARGET"); target != "" {
+	if target := os.Getenv("FUNCTION_TARGET"); target != "" && os.Getenv("K_SERVICE") != "" {
 		go deployed.prepare(target)
 	}
 }
 
-// deployed is the app of this process. Where the functions framework will serve
-// one function, it is made at once; otherwise at the first request.
+// deployed is the app of this process. On Cloud Functions it is made at once, in
+// the background; otherwise at the first request.
 var deployed = process{getenv: os.Getenv, log: os.Stderr}
 
 // A process makes the app once it is needed. With faults in the settings it

@@ -160,7 +160,7 @@ func TestPanicTellsNothing(t *testing.T) {
 			}
 			lines := w.logLines(t)
 			last := lines[len(lines)-1]
-			if stack, _ := last["stack"].(string); last["error"] != "panic with a string" || !strings.Contains(stack, "onSleep") && !strings.Contains(stack, "Sleep") || last["severity"] != "ERROR" {
+			if stack, _ := last["stack"].(string); last["error"] != "panic with a string" || !strings.Contains(stack, "Sleep") || last["severity"] != "ERROR" {
 				t.Errorf("logged: %v", last)
 			}
 			remove()
@@ -183,8 +183,8 @@ func TestPanicInTheMiddle(t *testing.T) {
 		t.Fatalf("incomplete: %+v", l.Incomplete)
 	}
 	got := append(l.ids(), b.get("pageToken="+l.NextPageToken+"&format=minimal&maxResults=1000").messages(t)...)
-	if want := all[:len(got)]; len(got) < len(l.Messages) || !slices.Equal(got, want) {
-		t.Errorf("%d messages with the rest, not the list", len(got))
+	if want := all[:len(l.Messages)+1000]; !slices.Equal(got, want) {
+		t.Errorf("%d messages with the rest, want the first %d of the list", len(got), len(want))
 	}
 	lines := w.logLines(t)
 	if line := lines[len(lines)-2]; line["stack"] == nil || line["severity"] != "ERROR" {

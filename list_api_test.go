@@ -61,9 +61,13 @@ func TestListWithinBytes(t *testing.T) {
 
 func TestListPastItsDeadline(t *testing.T) {
 	w, list := benOf(t)
-	got := drain(list(listmessages.Query{MaxResults: 5}, listmessages.Limits{Deadline: w.clock.Now().Add(-time.Second)}))
-	if got.messages != 0 || endpoint.AsProblem(got.err).Reason != endpoint.UpstreamUnavailable {
+	past := listmessages.Limits{Deadline: w.clock.Now().Add(-time.Second)}
+	if got := drain(list(listmessages.Query{MaxResults: 5}, past)); got.messages != 0 || !errors.Is(got.err, listmessages.ErrDeadline) {
 		t.Errorf("%+v", got)
+	}
+	w.restart(nil) // the token is not at hand
+	if got := drain(list(listmessages.Query{MaxResults: 5}, past)); got.messages != 0 || !errors.Is(got.err, listmessages.ErrDeadline) {
+		t.Errorf("with no token: %+v", got)
 	}
 }
 
@@ -113,20 +117,6 @@ func TestListRefusesQueries(t *testing.T) {
 		}
 	}
 	w.wantCalls(t, nil)
-}
-
-// TestCallOwnError: what the caller's code says by itself is neither repeated nor
-// taken for Gmail's.
-func TestCallOwnError(t *testing.T) {
-	w, _ := benOf(t)
-	own, n := errors.New("own"), 0
-	err := w.instance().lister.Call(t.Context(), ben.Sub, tokenstore.AnyGrant, func(context.Context, string) error {
-		n++
-		return own
-	})
-	if err != own || n != 1 {
-		t.Errorf("%v, called %d times", err, n)
-	}
 }
 
 // TestClientLeavesDuringRefresh: once the handler has ended the CPU stops, so a new

@@ -87,7 +87,7 @@ func TestDescribedReasons(t *testing.T) {
 	for _, reason := range d.Components.Schemas["Reason"].(map[string]any)["enum"].([]any) {
 		listed = append(listed, reason.(string))
 	}
-	want := []string{"origin_not_allowed", "internal"}
+	want := []string{"origin_not_allowed"}
 	for reason := range maps.Keys(readable) {
 		want = append(want, string(reason))
 	}

@@ -2,6 +2,7 @@ package gmailgrant
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -23,8 +24,8 @@ const prepareTimeout = 10 * time.Second
 
 // prepare begins, while the server comes up, what the first request of a function
 // has to wait for: the secrets, and connections to where it goes next. A request
-// that comes meanwhile waits for the same trips. What fails is not remembered: the
-// request tries it again and tells of it.
+// that comes meanwhile waits for the same trips. What fails is not remembered, nor
+// told of but for a panic: the request does it again.
 func (a *app) prepare(ctx context.Context, name string) {
 	if a.store == nil {
 		return // the settings are at fault
@@ -42,7 +43,12 @@ func (a *app) prepare(ctx context.Context, name string) {
 	}
 	var work sync.WaitGroup
 	for _, do := range begin {
-		work.Go(func() { _ = flight.Catch(func() error { return do(ctx) }) })
+		work.Go(func() {
+			err := flight.Catch(func() error { return do(ctx) })
+			if _, ok := errors.AsType[*flight.Panic](err); ok {
+				flight.Warn(a.log, "prepare", err)
+			}
+		})
 	}
 	work.Wait()
 }

@@ -40,6 +40,9 @@ func (a *access) get(ctx context.Context, rejected tokenstore.Secret) (*tokensto
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.left())
 	defer cancel()
 	token, err := a.lister.Store.Token(ctx, a.user, a.grantID, rejected)
+	if ctx.Err() == context.DeadlineExceeded {
+		return nil, ErrDeadline
+	}
 	if err != nil {
 		return nil, endpoint.ForUser(err, a.user)
 	}
@@ -52,10 +55,11 @@ func (a *access) left() time.Duration { return a.deadline.Sub(a.lister.Clock.now
 // Call makes a call to Gmail for the user of a grant, which may be
 // [tokenstore.AnyGrant], in the manner of a listing: do gets the value of the
 // Authorization header and a context with a deadline. It is repeated where that may
-// help, after an answer that was lost too: it must be a call that can be made twice.
+// help, after an answer that was lost too: it must be a call that can be made twice,
+// and what it returns the error of that call. An error of its own it keeps elsewhere.
 //
 // What Call returns is an [endpoint.Problem], in which the errors of tokenstore
-// can be matched, or, as it is, an error of do that is not that of a call.
+// can be matched.
 func (l *Lister) Call(ctx context.Context, user, grantID string, do func(ctx context.Context, authorization string) error) error {
 	deadline := l.deadline(ctx)
 	ctx, cancel := context.WithTimeout(ctx, deadline.Sub(l.Clock.now()))
@@ -65,19 +69,12 @@ func (l *Lister) Call(ctx context.Context, user, grantID string, do func(ctx con
 		return err
 	}
 	defer a.wait(ctx)
-	var own error
-	err = a.call(ctx, func(ctx context.Context, authorization string) *failure {
-		err := do(ctx, authorization)
-		if err == nil || !ofCall(err) {
-			own = err
-			return nil
+	return a.call(ctx, func(ctx context.Context, authorization string) *failure {
+		if err := do(ctx, authorization); err != nil {
+			return l.failed(err)
 		}
-		return l.failed(err)
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return own
 }
 
 func (a *access) current() *tokenstore.Token {
@@ -86,12 +83,15 @@ func (a *access) current() *tokenstore.Token {
 	return a.token
 }
 
-// wait returns when a refreshed token has been stored, or when the platform is
-// about to cut the answer. A client that leaves does not cut it short.
-func (a *access) wait(ctx context.Context) {
+// wait returns when a refreshed token has been stored, or that has taken long enough,
+// or when the platform is about to cut the answer. A client that leaves does not cut
+// it short.
+func (a *access) wait(ctx context.Context) { a.waitFor(ctx, a.current()) }
+
+func (a *access) waitFor(ctx context.Context, token *tokenstore.Token) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.left()+margin/2)
 	defer cancel()
-	a.current().Wait(ctx)
+	token.Wait(ctx)
 }
 
 // maxRenewals bounds how often a token is replaced by one that another instance
@@ -116,7 +116,7 @@ func (a *access) renew(ctx context.Context, rejected *tokenstore.Token) error {
 		a.renewErr = err
 		return err
 	}
-	rejected.Wait(ctx)
+	a.waitFor(ctx, rejected)
 	a.token = token
 	return nil
 }
@@ -140,9 +140,6 @@ func (a *access) call(ctx context.Context, do func(ctx context.Context, authoriz
 			return a.problem(f)
 		}
 		if err := a.renew(ctx, token); err != nil {
-			if context.Cause(ctx) == context.DeadlineExceeded {
-				return ErrDeadline
-			}
 			return err
 		}
 	}

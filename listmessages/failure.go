@@ -1,13 +1,9 @@
 package listmessages
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,22 +42,6 @@ var reasonMeanings = map[string]failure{
 	"SERVICE_DISABLED":                {reason: endpoint.GmailDisabled},
 	"insufficientPermissions":         {reason: endpoint.MissingScope},
 	"ACCESS_TOKEN_SCOPE_INSUFFICIENT": {reason: endpoint.MissingScope},
-}
-
-// ofCall reports whether an error is that of a call to Gmail: an answer that says
-// so, or none, or one that is cut or malformed.
-func ofCall(err error) bool {
-	if _, ok := errors.AsType[*googleapi.Error](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[*url.Error](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return true
-	}
-	_, ok := errors.AsType[net.Error](err)
-	return ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // classify says what the error of a call to Gmail means.

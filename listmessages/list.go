@@ -84,14 +84,14 @@ type Part struct {
 	ResultSizeEstimate int64    // of the whole list, by Gmail
 	NextPageToken      string   // where the list goes on after this part; empty at its end
 
-	last bool // nothing follows, unless Gmail is asked again
+	last bool // the end follows at once
 }
 
 // What ends a listing before its end, besides failures.
 var (
 	// ErrDeadline: the time of [Limits] is over.
 	ErrDeadline error = &endpoint.Problem{Reason: endpoint.UpstreamUnavailable, Err: errors.New("the deadline of the listing is reached")}
-	// ErrBytes: the next messages would exceed the bytes of [Limits].
+	// ErrBytes: the bytes of [Limits] are used up.
 	ErrBytes = errors.New("listmessages: the limit of bytes is reached")
 )
 
@@ -176,7 +176,7 @@ func (l *Lister) listIDs(ctx context.Context, a *access, q Query, at cursor, bud
 			return
 		}
 		part, size := idsOf(p)
-		part.NextPageToken, part.last = p.next.encode(a.user, q), !p.more
+		part.NextPageToken, part.last = p.next.encode(a.user, q), !p.more && !a.current().Refreshed()
 		if !yield(part, nil) {
 			return
 		}

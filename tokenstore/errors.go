@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// What can be wrong, to be matched with [errors.Is].
+// What can be wrong, to be matched with [errors.Is]. Any function may also return a
+// panic of its own as a [*flight.Panic].
 var (
 	// ErrNotConnected: there is no grant of this user, or none that can be
 	// used: it does not open, was given to another client ID, or is another

@@ -304,11 +304,11 @@ func (s *Store) Grant(ctx context.Context, user string) (*Grant, error) {
 	return rec.grant, nil
 }
 
-// usable returns the grant of a reading if it can be used with our client. One
+// use remembers the grant of a reading if it can be used with our client. One
 // sealed with an older key is sealed again.
-func (s *Store) usable(ctx context.Context, rec *record, client *Client) (*Grant, error) {
+func (s *Store) use(ctx context.Context, rec *record, client *Client) error {
 	if rec.grant == nil || rec.grant.ClientID != client.ID {
-		return nil, ErrNotConnected
+		return ErrNotConnected
 	}
 	if rec.sealedWith < rec.newestKey {
 		if err := s.write(ctx, rec, rec.grant); err != nil && !errors.Is(err, errConflict) {
@@ -316,5 +316,5 @@ func (s *Store) usable(ctx context.Context, rec *record, client *Client) (*Grant
 		}
 	}
 	s.cache.put(rec.grant)
-	return rec.grant, nil
+	return nil
 }

@@ -55,18 +55,18 @@ func (ts *TokenSource) Token() (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
+	ts.mu.Lock()
+	ts.latest = t.AccessToken
+	ts.mu.Unlock()
 	t.Wait(ts.ctx)
 	if missing := Missing(t.Grant.Scopes, ts.scopes); len(missing) > 0 {
 		return nil, &MissingScopeError{Scopes: missing}
 	}
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	ts.latest = t.AccessToken
 	return &oauth2.Token{AccessToken: string(t.AccessToken), TokenType: "Bearer", Expiry: t.Grant.accessTokenExpiry}, nil
 }
 
-// Reject says that Google answered 401 to an access token: the next one is
-// another, or the error says why there is none. Google ends access tokens
+// Reject says that Google answered 401 to an access token of this source: the next
+// one is another, or the error says why there is none. Google ends access tokens
 // together with their grant, an hour before we would notice. Of a token that was
 // followed by another already it is news no more.
 func (ts *TokenSource) Reject(accessToken string) {

@@ -82,7 +82,7 @@ func New(cfg Config) *Store {
 
 // warn logs a failure that no caller is told of, since there was a way around it.
 func (s *Store) warn(what string, err error) {
-	s.cfg.Log.Warn("tokenstore", slog.String("what", what), slog.String("error", err.Error()))
+	flight.Warn(s.cfg.Log, "tokenstore", err, slog.String("what", what))
 }
 
 // Ring returns the seal keys, for what other packages seal.

@@ -59,8 +59,7 @@ func (t *Token) Refreshed() bool { return t.stored != nil }
 // Token returns an access token of the user's grant with this ID, or of whichever
 // is stored if that is [AnyGrant]. It comes from memory if the grant was read
 // within the last minute, otherwise from Firestore, and is refreshed only when it
-// is about to expire. Callers that ask for the same wait for one refresh, each as
-// long as its ctx lasts; the refresh then goes on by itself, which on Cloud
+// is about to expire. Callers of one user wait for one refresh, each as long as its ctx lasts; the refresh then goes on by itself, which on Cloud
 // Functions needs a request that has not ended. Pass as rejected the token that
 // Gmail answered 401 to, if any: the one returned is another.
 //
@@ -99,26 +98,30 @@ func (s *Store) fresh(g *Grant, rejected Secret) bool {
 }
 
 func (s *Store) sharedToken(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
-	t, err := s.tokenFlight.Do(ctx, user+"/"+grantID, func(ctx context.Context) (*Token, error) {
+	t, err := s.tokenFlight.Do(ctx, user, func(ctx context.Context) (*Token, error) {
 		ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 		defer cancel()
-		return s.newToken(ctx, user, grantID, rejected)
+		return s.newToken(ctx, user, rejected)
 	})
-	return t, waitError("access token", err)
+	if err != nil {
+		return nil, waitError("access token", err)
+	}
+	if !t.Grant.is(grantID) {
+		return nil, ErrNotConnected
+	}
+	return t, nil
 }
 
-// newToken reads the grant and refreshes its access token if need be. A grant
-// that was replaced while its refresh token failed is tried again.
-func (s *Store) newToken(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
+// newToken reads the grant and refreshes its access token if need be, for whoever
+// asks: were that done for each grant ID, two refreshes of one grant could go on at
+// a time. A grant that was replaced while its refresh token failed is tried again.
+func (s *Store) newToken(ctx context.Context, user string, rejected Secret) (*Token, error) {
 	for range maxAttempts {
 		client, rec, err := s.readWithClient(ctx, user)
 		if err != nil {
 			return nil, err
 		}
 		g := rec.grant
-		if !g.is(grantID) {
-			return nil, ErrNotConnected
-		}
 		if s.fresh(g, rejected) {
 			return &Token{AccessToken: g.accessToken, Grant: g}, nil
 		}
@@ -150,7 +153,7 @@ func (s *Store) readWithClient(ctx context.Context, user string) (client *Client
 	if err := group.Wait(); err != nil {
 		return nil, nil, err
 	}
-	if _, err := s.usable(ctx, &read, client); err != nil {
+	if err := s.use(ctx, &read, client); err != nil {
 		return nil, nil, err
 	}
 	return client, &read, nil

@@ -157,7 +157,8 @@ func (e *Endpoint) wantsPage(r *http.Request) bool {
 var errClientLeft = errors.New("the client left")
 
 func (e *Endpoint) fail(w *statusWriter, r *http.Request, rec *Record, p *Problem) {
-	if r.Context().Err() == context.Canceled {
+	_, bug := errors.AsType[*flight.Panic](p.Err)
+	if r.Context().Err() == context.Canceled && !bug {
 		rec.Err = errClientLeft // or it has said all it wants to say, and listens still
 	} else {
 		rec.Failed(p)
@@ -172,9 +173,7 @@ func (e *Endpoint) fail(w *statusWriter, r *http.Request, rec *Record, p *Proble
 // answer has begun, cuts the connection: a cut answer must not look whole.
 func (e *Endpoint) recovered(w *statusWriter, r *http.Request, rec *Record, v any) {
 	begun := w.status != 0
-	p := &Problem{Reason: Internal, Err: flight.NewPanic(v)}
-	e.fail(w, r, rec, p)
-	rec.Failed(p) // a bug is one, whether the client waits for it or not
+	e.fail(w, r, rec, &Problem{Reason: Internal, Err: flight.NewPanic(v)})
 	if !begun {
 		return
 	}

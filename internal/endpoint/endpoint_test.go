@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 
 	"example.com/gmailgrant/internal/endpoint"
+	"example.com/gmailgrant/internal/flight"
 )
 
 // Every answer has these, whatever it is.
@@ -259,21 +260,30 @@ func TestPanicMidStream(t *testing.T) {
 	}
 }
 
-// A bug shows in the log even when nobody waits for the answer.
+// A bug shows in the log even when nobody waits for the answer, in the goroutine of
+// the request or beside it.
 func TestPanicAfterTheClientLeft(t *testing.T) {
-	logs := newBuffer()
-	ctx, leave := context.WithCancel(t.Context())
-	e := endpoint.New("authurl", newSite(t), map[string]endpoint.HandlerFunc{http.MethodGet: func(http.ResponseWriter, *http.Request) error {
-		leave()
-		panic(secretText)
-	}}, endpoint.NewLogger(logs), time.Now)
-	e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, base+"/authurl", nil))
-	var line map[string]any
-	if err := json.Unmarshal([]byte(logs.String()), &line); err != nil {
-		t.Fatal(err)
-	}
-	if line["severity"] != "ERROR" || line["reason"] != "internal" || !strings.Contains(fmt.Sprint(line["stack"]), "endpoint_test.go") {
-		t.Errorf("logged %v", line)
+	bug := func() error { panic(secretText) }
+	for name, handle := range map[string]func() error{
+		"in it":     bug,
+		"beside it": func() error { return flight.Catch(bug) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			logs := newBuffer()
+			ctx, leave := context.WithCancel(t.Context())
+			e := endpoint.New("authurl", newSite(t), map[string]endpoint.HandlerFunc{http.MethodGet: func(http.ResponseWriter, *http.Request) error {
+				leave()
+				return handle()
+			}}, endpoint.NewLogger(logs), time.Now)
+			e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, base+"/authurl", nil))
+			var line map[string]any
+			if err := json.Unmarshal([]byte(logs.String()), &line); err != nil {
+				t.Fatal(err)
+			}
+			if line["severity"] != "ERROR" || line["reason"] != "internal" || !strings.Contains(fmt.Sprint(line["stack"]), "endpoint_test.go") {
+				t.Errorf("logged %v", line)
+			}
+		})
 	}
 }
 

@@ -5,7 +5,9 @@ package flight
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"runtime/debug"
 
@@ -42,6 +44,17 @@ func Catch(f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// Warn logs a failure that no caller is told of, since there was a way around it. A
+// panic is an error, and says where it began.
+func Warn(log *slog.Logger, message string, err error, attrs ...any) {
+	attrs = append(attrs, slog.String("error", err.Error()))
+	if p, ok := errors.AsType[*Panic](err); ok {
+		log.Error(message, append(attrs, slog.String("stack", p.Stack()))...)
+		return
+	}
+	log.Warn(message, attrs...)
 }
 
 // A Group makes calls that several callers want at the same time once. Its zero

@@ -54,7 +54,8 @@ type Ring struct {
 	keys      map[int64]map[Purpose]cipher.AEAD
 	newest    int64               // 0: none yet
 	refreshAt time.Time           // when to fetch again
-	looks     map[bool]turn       // at Latest, by whether a stored grant was the reason or a caller's word
+	asked     turn                // the last look at Latest on a caller's word
+	stored    turn                // the same for a grant that is stored
 	refused   map[int64]time.Time // until when a version counts as not to be had
 }
 
@@ -74,7 +75,6 @@ func NewRing(fetch Fetch, baseURL string, now func() time.Time, warn func(error)
 		now:     now,
 		warn:    warn,
 		keys:    make(map[int64]map[Purpose]cipher.AEAD),
-		looks:   make(map[bool]turn),
 		refused: make(map[int64]time.Time),
 	}
 }
@@ -125,9 +125,12 @@ func (r *Ring) keyFor(ctx context.Context, p Purpose, version int64) (key cipher
 		return nil, 0, err
 	}
 	if r.above(version) {
-		stored := p == Grant
-		look := func(ctx context.Context) error { return r.takeLook(ctx, stored) }
-		if err := r.once(ctx, Latest+strconv.FormatBool(stored), look); err != nil && !errors.Is(err, ErrRefused) {
+		last, key := &r.asked, "asked"
+		if p == Grant {
+			last, key = &r.stored, "stored"
+		}
+		look := func(ctx context.Context) error { return r.takeLook(ctx, last) }
+		if err := r.once(ctx, key, look); err != nil && !errors.Is(err, ErrRefused) {
 			return nil, 0, err
 		}
 	}
@@ -156,22 +159,26 @@ func (r *Ring) above(version int64) bool {
 // takeLook looks at the latest version if that is due, and otherwise repeats
 // what the last look ended with. It runs one at a time: who asks during a look
 // waits for it, since it may bring the key.
-func (r *Ring) takeLook(ctx context.Context, stored bool) error {
-	began := r.now()
-	if last := r.lastLook(stored); began.Before(last.until) {
-		return last.err
+func (r *Ring) takeLook(ctx context.Context, last *turn) error {
+	if due, err := r.takeTurn(last); !due {
+		return err
 	}
 	err := r.look(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.looks[stored] = turn{began.Add(retryEvery), err}
+	last.err = err
 	return err
 }
 
-func (r *Ring) lastLook(stored bool) turn {
+func (r *Ring) takeTurn(last *turn) (due bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.looks[stored]
+	now := r.now()
+	if now.Before(last.until) {
+		return false, last.err
+	}
+	last.until = now.Add(retryEvery)
+	return true, nil
 }
 
 // mayFetch reports whether version is older than the newest, unknown, and not
