@@ -76,7 +76,7 @@ func checkContents(t *testing.T, d *description, where string, r *response) {
 	}
 }
 
-// TestDescribedReasons are those that a front end can meet, and the two that no
+// TestDescribedReasons are those that a front end can meet, and the one that no
 // script can read.
 func TestDescribedReasons(t *testing.T) {
 	d, err := described()
