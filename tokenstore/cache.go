@@ -45,14 +45,31 @@ func (c *grantCache) get(user string, now time.Time) *Grant {
 func (c *grantCache) put(g *Grant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if known := c.grants[g.User]; known != nil && known.reading > g.reading {
+		return
+	}
+	c.keep(g)
+}
+
+// renew remembers what a refresh made of a grant, which is newer than all readings
+// that have begun. But if the user's grant was forgotten or replaced after the
+// refresh began, it stays so.
+func (c *grantCache) renew(g *Grant) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.grants[g.User]; known != nil && known.reading > g.reading && known.ID != g.ID {
+		return
+	}
+	c.readings++
+	g.reading = c.readings
+	c.keep(g)
+}
+
+func (c *grantCache) keep(g *Grant) {
 	if c.grants == nil {
 		c.grants = make(map[string]*Grant)
 	}
-	known, ok := c.grants[g.User]
-	if ok && known.reading > g.reading {
-		return
-	}
-	if !ok && len(c.grants) >= maxCached {
+	if _, known := c.grants[g.User]; !known && len(c.grants) >= maxCached {
 		for user := range c.grants { // any one: it will be read again
 			delete(c.grants, user)
 			break

@@ -59,15 +59,16 @@ func (t *Token) Refreshed() bool { return t.stored != nil }
 // Token returns an access token of the user's grant with this ID, or of whichever
 // is stored if that is [AnyGrant]. It comes from memory if the grant was read
 // within the last minute, otherwise from Firestore, and is refreshed only when it
-// is about to expire. Callers of one user wait for one refresh, each as long as its ctx lasts; the refresh then goes on by itself, which on Cloud
-// Functions needs a request that has not ended. Pass as rejected the token that
-// Gmail answered 401 to, if any: the one returned is another.
+// is about to expire. Callers of one grant wait for one refresh, each as long as its
+// ctx lasts; the refresh then goes on by itself, which on Cloud Functions needs a
+// request that has not ended. Pass as rejected the token that Gmail answered 401 to,
+// if any: the one returned is another.
 //
 // Its errors are [ErrNotConnected], [ErrRevoked], [ErrDomainPolicy],
 // [ErrMisconfigured] and [ErrUnavailable].
 func (s *Store) Token(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
-	if g := s.remembered(user); g != nil && g.is(grantID) && s.fresh(g, rejected) {
-		return &Token{AccessToken: g.accessToken, Grant: g}, nil
+	if t := s.rememberedToken(user, grantID, rejected); t != nil {
+		return t, nil
 	}
 	for range 2 {
 		t, err := s.sharedToken(ctx, user, grantID, rejected)
@@ -76,6 +77,15 @@ func (s *Store) Token(ctx context.Context, user, grantID string, rejected Secret
 		}
 	}
 	return nil, unavailable("token endpoint", errors.New("gave the rejected access token again"))
+}
+
+// rememberedToken is the access token at hand, if it can be handed out.
+func (s *Store) rememberedToken(user, grantID string, rejected Secret) *Token {
+	g := s.remembered(user)
+	if g == nil || !g.is(grantID) || !s.fresh(g, rejected) {
+		return nil
+	}
+	return &Token{AccessToken: g.accessToken, Grant: g}
 }
 
 // remembered is the user's grant if it was read within the last minute and was
@@ -98,32 +108,39 @@ func (s *Store) fresh(g *Grant, rejected Secret) bool {
 }
 
 func (s *Store) sharedToken(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
-	t, err := s.tokenFlight.Do(ctx, user, func(ctx context.Context) (*Token, error) {
+	t, err := s.tokenFlight.Do(ctx, user+"/"+grantID, func(ctx context.Context) (*Token, error) {
+		if t := s.rememberedToken(user, grantID, rejected); t != nil {
+			return t, nil // another caller's trip ended just before this one began
+		}
 		ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 		defer cancel()
-		return s.newToken(ctx, user, rejected)
+		return s.newToken(ctx, user, grantID, rejected)
 	})
-	if err != nil {
-		return nil, waitError("access token", err)
-	}
-	if !t.Grant.is(grantID) {
-		return nil, ErrNotConnected
-	}
-	return t, nil
+	return t, waitError("access token", err)
 }
 
-// newToken reads the grant and refreshes its access token if need be, for whoever
-// asks: were that done for each grant ID, two refreshes of one grant could go on at
-// a time. A grant that was replaced while its refresh token failed is tried again.
-func (s *Store) newToken(ctx context.Context, user string, rejected Secret) (*Token, error) {
+// newToken reads the grant and refreshes its access token if need be. A grant that
+// was replaced while its refresh token failed is tried again. Who takes any grant
+// waits with those who name it: there is one refresh of it at a time.
+func (s *Store) newToken(ctx context.Context, user, grantID string, rejected Secret) (*Token, error) {
 	for range maxAttempts {
 		client, rec, err := s.readWithClient(ctx, user)
 		if err != nil {
 			return nil, err
 		}
 		g := rec.grant
+		if !g.is(grantID) {
+			return nil, ErrNotConnected
+		}
 		if s.fresh(g, rejected) {
 			return &Token{AccessToken: g.accessToken, Grant: g}, nil
+		}
+		if grantID == AnyGrant {
+			t, err := s.sharedToken(ctx, user, g.ID, rejected)
+			if errors.Is(err, ErrNotConnected) {
+				continue // replaced meanwhile
+			}
+			return t, err
 		}
 		a, err := s.refresh(ctx, client, g.refreshToken)
 		if err == nil {
@@ -164,7 +181,7 @@ func (s *Store) readWithClient(ctx context.Context, user string) (client *Client
 func (s *Store) refreshed(ctx context.Context, rec *record, a *Authorization) *Token {
 	g := *rec.grant
 	s.renew(&g, a)
-	s.cache.put(&g)
+	s.cache.renew(&g)
 
 	stored, rotated := make(chan struct{}), a.RefreshToken != ""
 	go func() {

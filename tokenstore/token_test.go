@@ -49,8 +49,8 @@ func TestContractOneRefreshForManyCallers(t *testing.T) {
 		release := make(chan struct{})
 		s := w.store(onRefresh(once(func() { close(arrived); <-release })))
 		tokens := make(chan tokenstore.Secret, 50)
-		get := func() {
-			tok, err := s.Token(context.Background(), ada.Sub, g.ID, "")
+		get := func(id string) {
+			tok, err := s.Token(context.Background(), ada.Sub, id, "")
 			if err != nil {
 				w.t.Error(err)
 				tokens <- ""
@@ -59,10 +59,10 @@ func TestContractOneRefreshForManyCallers(t *testing.T) {
 			tok.Wait(context.Background())
 			tokens <- tok.AccessToken
 		}
-		go get()
+		go get(g.ID)
 		<-arrived // the others come while this one refreshes, or after
-		for range cap(tokens) - 1 {
-			go get()
+		for n := range cap(tokens) - 1 {
+			go get([]string{g.ID, tokenstore.AnyGrant}[n%2])
 		}
 		close(release)
 		first := <-tokens
