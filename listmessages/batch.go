@@ -96,8 +96,8 @@ func checkResponse(resp *http.Response) error {
 	return googleapi.CheckResponse(resp)
 }
 
-// batchBody writes a part for each ID. What a caller sent is escaped before it
-// gets here, so that nothing of it can end a part or begin another.
+// batchBody writes a part for each ID. What a caller sent is escaped, in query by
+// who made that, so that nothing of it can end a part or begin another.
 func batchBody(ids []string, query string) (body []byte, contentType string, err error) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
