@@ -5,6 +5,10 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
 )
 
 const popupOn = "POPUP_FLOW=on"
@@ -13,6 +17,29 @@ const popupOn = "POPUP_FLOW=on"
 func (c *chromium) openPopup(opener *tab) *tab {
 	c.t.Helper()
 	return c.popup(opener, func() { opener.click(`#connect-popup`) })
+}
+
+// gesture runs an expression as if the user had done it.
+func (tb *tab) gesture(expression string) {
+	tb.t.Helper()
+	asUser := func(p *runtime.EvaluateParams) { p.UserGesture = new(true) }
+	ctx, cancel := tb.step()
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[any](expression, asUser)); err != nil {
+		tb.t.Fatal(err)
+	}
+}
+
+// block lets the tab load nothing from an address like one of the patterns.
+func (tb *tab) block(patterns ...string) {
+	tb.t.Helper()
+	var blocked network.SetBlockedURLsParams
+	for _, pattern := range patterns {
+		blocked.URLPatterns = append(blocked.URLPatterns, &network.BlockPattern{URLPattern: pattern, Block: true})
+	}
+	if _, err := chromedp.Call(tb.ctx, network.SetBlockedURLs, blocked); err != nil {
+		tb.t.Fatal(err)
+	}
 }
 
 // TestChromiumPopup: Google's popup, on the site of the functions and on another.
@@ -84,6 +111,36 @@ func TestChromiumPopupOfThePage(t *testing.T) {
 	}
 	popup.close()
 	tb.awaitText(`#notices`, "The window was closed before signing in was done. popup_closed")
+}
+
+// TestChromiumPopupAtOnce: a user who is faster than Google's script gets its window
+// once the script is there.
+func TestChromiumPopupAtOnce(t *testing.T) {
+	p := start(t, []string{popupOn})
+	c := startChromium(t)
+	tb := c.openPage(p)
+	tb.awaitSignedOut()
+	popup := c.popup(tb, func() {
+		tb.gesture(`document.querySelector('#way-popup').click(), document.querySelector('#connect').click()`)
+	})
+	popup.answerConsent(consent{account: ben})
+	tb.awaitSignedIn(ben)
+}
+
+// TestChromiumPopupScriptFails: the page says so, and what failed to load is loaded
+// when the user tries again.
+func TestChromiumPopupScriptFails(t *testing.T) {
+	p := start(t, []string{popupOn})
+	c := startChromium(t)
+	tb := c.openPage(p)
+	tb.awaitSignedOut()
+	tb.expect(`^network: Failed to load resource: net::ERR_BLOCKED_BY_CLIENT`)
+	tb.block(`*://*:*/gsi/client`)
+	tb.click(`#way-popup`)
+	tb.awaitText(`#notices`, "popup_failed_to_load")
+	tb.block()
+	c.popup(tb, func() { tb.click(`#connect`) }).answerConsent(consent{account: ben})
+	tb.awaitSignedIn(ben)
 }
 
 // TestChromiumPopupBlocked: a script that nobody's click has started gets no window.

@@ -177,8 +177,13 @@ async function useWay(chosen) {
   byID('notices').replaceChildren();
   byID('about-way').textContent = wayInWords(way, waysClosed(config));
   user = null;
-  if (way === 'popup') await loadCodeClient(config);
+  prepareWay();
   await askAndShow();
+}
+
+/** Has Google's script there, if possible, before the click that needs it. */
+function prepareWay() {
+  if (way === 'popup') loadCodeClient(config).catch((error) => showProblem(error, signInSentence));
 }
 
 function offerWays() {
@@ -276,7 +281,7 @@ async function start() {
   listen();
   const returned = await gmail.returned;
   if (returned) showReturn(returned);
-  if (way === 'popup') await loadCodeClient(config);
+  prepareWay();
   await askAndShow();
 }
 

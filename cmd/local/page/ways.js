@@ -34,18 +34,31 @@ export function grantBy(way, config) {
   return new GmailGrant({ baseUrl: baseUrl(config), way: way === 'cookie' ? 'cookie' : 'handoff' });
 }
 
-/** Loads Google's script, which nobody needs who signs in another way. */
+let codeClient; // the promise of Google's script
+
+/** Loads Google's script, which nobody needs who signs in another way; once, unless it failed. */
 export function loadCodeClient(config) {
-  if (window.google?.accounts) return Promise.resolve();
+  codeClient ??= load(config.gsi).catch((error) => {
+    codeClient = null;
+    throw error;
+  });
+  return codeClient;
+}
+
+function load(src) {
   return new Promise((resolve, reject) => {
-    const script = Object.assign(document.createElement('script'), { src: config.gsi, onload: resolve });
+    const script = Object.assign(document.createElement('script'), { src, onload: resolve });
     script.onerror = () => reject(new GmailGrantError({ reason: 'popup_failed_to_load' }));
     document.head.append(script);
   });
 }
 
-/** The code of Google's popup. Has to be called in a click, or the browser blocks the window. */
-export function codeOfPopup(config) {
+/**
+ * The code of Google's popup. Has to be called in a click, or the browser blocks the window.
+ * Nothing to wait for once the script is there; before, the click counts for a few seconds.
+ */
+export async function codeOfPopup(config) {
+  await loadCodeClient(config);
   const failed = (reason) => new GmailGrantError({ reason });
   return new Promise((resolve, reject) => {
     window.google.accounts.oauth2.initCodeClient({
