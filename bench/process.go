@@ -85,7 +85,7 @@ func (p *process) connect() (*load.Conn, error) {
 		case <-p.exited:
 			return nil, p.failed(errors.New("it ended"))
 		default:
-			time.Sleep(knock)
+			machine.Sleep(knock)
 		}
 	}
 	return nil, p.failed(errors.New("it does not listen"))

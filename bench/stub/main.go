@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command stub is Google as the benchmark sees it: the stand-in of
 // internal/fakegoogle under Google's own names, over TLS and HTTP/2, as far away and
 // as slow as told.
@@ -17,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/gmailgrant/bench/internal/machine"
 	"example.com/gmailgrant/bench/internal/network"
 	"example.com/gmailgrant/internal/fakegoogle"
 )
@@ -95,14 +98,14 @@ func serveGoogle(google http.Handler) error {
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
 		ReadHeaderTimeout: time.Minute,
 	}
-	go func() { log.Fatal(server.ServeTLS(network.Far(l, *roundTrip), "", "")) }()
+	go func() { log.Fatal(server.ServeTLS(network.Far(l, *roundTrip, machine.Sleep), "", "")) }()
 	return nil
 }
 
 // slow makes every call take some time at Google.
 func slow(google http.Handler, callTime time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(callTime)
+		machine.Sleep(callTime)
 		google.ServeHTTP(w, r)
 	})
 }

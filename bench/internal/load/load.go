@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -154,8 +155,13 @@ func Run(p Plan) (Result, error) {
 	errs := make([]error, p.Connections)
 	start := time.Now()
 	var group sync.WaitGroup
+	var failed atomic.Bool
 	for i := range p.Connections {
-		group.Go(func() { results[i], errs[i] = p.repeat(start.Add(p.Duration)) })
+		group.Go(func() {
+			if results[i], errs[i] = p.repeat(start.Add(p.Duration), &failed); errs[i] != nil {
+				failed.Store(true)
+			}
+		})
 	}
 	group.Wait()
 	total := Result{Elapsed: time.Since(start)}
@@ -166,8 +172,8 @@ func Run(p Plan) (Result, error) {
 	return total, errors.Join(errs...)
 }
 
-// repeat sends at least one request.
-func (p Plan) repeat(until time.Time) (Result, error) {
+// repeat sends at least one request, and no more once another connection has failed.
+func (p Plan) repeat(until time.Time, failed *atomic.Bool) (Result, error) {
 	c, err := Dial(p.Address)
 	if err != nil {
 		return Result{}, err
@@ -175,7 +181,7 @@ func (p Plan) repeat(until time.Time) (Result, error) {
 	defer c.Close()
 	var r Result
 	status := 0
-	for r.Requests == 0 || time.Now().Before(until) {
+	for r.Requests == 0 || time.Now().Before(until) && !failed.Load() {
 		a, err := c.Do(p.Request, p.Timeout)
 		if err == nil && r.Requests == 0 {
 			status, err = a.Status, p.Check(a)

@@ -147,11 +147,11 @@ func (l *Limit) startV1(cmd *exec.Cmd) error {
 // stopAndContinue ends with the process.
 func (l *Limit) stopAndContinue(p *os.Process) {
 	for {
-		time.Sleep(l.run)
+		Sleep(l.run)
 		if p.Signal(unix.SIGSTOP) != nil {
 			return
 		}
-		time.Sleep(period - l.run)
+		Sleep(period - l.run)
 		if p.Signal(unix.SIGCONT) != nil {
 			return
 		}

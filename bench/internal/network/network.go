@@ -11,17 +11,19 @@ import (
 // Far returns a listener whose connections are as far away as the round-trip time
 // says: each chunk of bytes is half of it on its way, in either direction, and the
 // first ones arrive another round trip later, which is what connecting costs. It
-// costs no bandwidth. Clients must speak first.
-func Far(l net.Listener, roundTrip time.Duration) net.Listener {
+// costs no bandwidth. Clients must speak first. sleep is time.Sleep, or one that is
+// more exact.
+func Far(l net.Listener, roundTrip time.Duration, sleep func(time.Duration)) net.Listener {
 	if roundTrip <= 0 {
 		return l
 	}
-	return &farListener{l, roundTrip}
+	return &farListener{l, roundTrip, sleep}
 }
 
 type farListener struct {
 	net.Listener
 	roundTrip time.Duration
+	sleep     func(time.Duration)
 }
 
 func (l *farListener) Accept() (net.Conn, error) {
@@ -30,7 +32,7 @@ func (l *farListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &farConn{Conn: conn, oneWay: l.roundTrip / 2, connected: time.Now().Add(l.roundTrip)}
-	c.in, c.out = newPipe(), newPipe()
+	c.in, c.out = newPipe(l.sleep), newPipe(l.sleep)
 	go c.receive()
 	go c.deliver()
 	return c, nil
@@ -101,6 +103,7 @@ type pipe struct {
 	filled *sync.Cond
 	chunks []chunk
 	err    error // after the last chunk
+	sleep  func(time.Duration)
 }
 
 type chunk struct {
@@ -108,8 +111,8 @@ type chunk struct {
 	due   time.Time
 }
 
-func newPipe() *pipe {
-	p := &pipe{}
+func newPipe(sleep func(time.Duration)) *pipe {
+	p := &pipe{sleep: sleep}
 	p.filled = sync.NewCond(&p.mu)
 	return p
 }
@@ -147,7 +150,7 @@ func (p *pipe) read(b []byte) (int, error) {
 	}
 	due := p.chunks[0].due
 	p.mu.Unlock()
-	time.Sleep(time.Until(due))
+	p.sleep(time.Until(due))
 
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -26,7 +26,7 @@ func echo(t *testing.T) *bufio.ReadWriter {
 	client, server := net.Pipe()
 	l := line{ends: make(chan net.Conn, 1)}
 	l.ends <- server
-	conn, err := network.Far(l, roundTrip).Accept()
+	conn, err := network.Far(l, roundTrip, time.Sleep).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestFarAtOnce(t *testing.T) {
 
 func TestNear(t *testing.T) {
 	l := line{}
-	if got := network.Far(l, 0); got != net.Listener(l) {
+	if got := network.Far(l, 0, time.Sleep); got != net.Listener(l) {
 		t.Error("no distance, yet another listener")
 	}
 }
