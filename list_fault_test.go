@@ -2,6 +2,8 @@ package gmailgrant
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -178,5 +180,47 @@ func TestHalfClosedConnection(t *testing.T) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("%s, %s", resp.Status, resp.Header.Get("Content-Type"))
+	}
+}
+
+// TestListsOtherwise: a list that Gmail writes in another way than usual is the same
+// list, and one that can't be read is asked for again.
+func TestListsOtherwise(t *testing.T) {
+	in := patientInbox(t, 1100)
+	all := in.ids(1100)
+	ids := in.get(everything).body
+	indent := func(b []byte) []byte {
+		var out bytes.Buffer
+		if err := json.Indent(&out, b, "", " "); err != nil {
+			t.Error(err)
+		}
+		return out.Bytes()
+	}
+	tooLong := func(b []byte) []byte { return append(bytes.Repeat([]byte(" "), 1<<20), b...) }
+	for name, tt := range map[string]struct {
+		rewrite func([]byte) []byte
+		times   int
+	}{
+		"pretty": {indent, 0},
+		"escaped": {func(b []byte) []byte {
+			return bytes.ReplaceAll(b, []byte(`"threadId":"1`), []byte(`"threadId":"\u0031`))
+		}, 0},
+		"with null": {func(b []byte) []byte { return bytes.Replace(b, []byte(`[`), []byte(`[null,{},`), 1) }, 0},
+		"cut":       {func(b []byte) []byte { return b[:len(b)/2] }, 2},
+		"too long":  {tooLong, 2},
+		"no JSON":   {func([]byte) []byte { return []byte("<html>") }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer in.w.google.Inject(fakegoogle.Fault{Op: "gmail.list", Rewrite: tt.rewrite, Times: tt.times})()
+			if a := in.get(everything); !bytes.Equal(a.body, ids) {
+				t.Errorf("%d messages: %.200s", len(a.messages(t)), a.body)
+			}
+			wantSame(t, in.get(minimal+"&maxResults=500").messages(t), all[:500])
+		})
+	}
+	for _, rewrite := range []func([]byte) []byte{func([]byte) []byte { return nil }, tooLong} {
+		remove := in.w.google.Inject(fakegoogle.Fault{Op: "gmail.list", Rewrite: rewrite})
+		in.get(everything).wantProblem(t, endpoint.UpstreamUnavailable)
+		remove()
 	}
 }

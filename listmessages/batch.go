@@ -16,8 +16,6 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/api/googleapi"
-
 	"example.com/gmailgrant/internal/endpoint"
 )
 
@@ -67,33 +65,17 @@ func (d *details) batch(ctx context.Context, ids []string, authorization string)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, googleapi.ResolveRelative(d.lister.Gmail.BasePath, batchPath), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.lister.batchURL, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", contentType)
-	req.Header.Set("Authorization", authorization)
-	resp, err := d.lister.client.Do(req)
+	resp, err := d.lister.send(req, authorization)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	if err := checkResponse(resp); err != nil {
-		return nil, err
-	}
 	return d.readBatch(resp, ids), nil
-}
-
-// maxErrorBytes is how much of an error answer is read.
-const maxErrorBytes = 64 << 10
-
-// checkResponse returns the error of an answer that is one.
-func checkResponse(resp *http.Response) error {
-	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
-		return nil
-	}
-	resp.Body = io.NopCloser(io.LimitReader(resp.Body, maxErrorBytes))
-	return googleapi.CheckResponse(resp)
 }
 
 // batchBody writes a part for each ID. What a caller sent is escaped, in query by

@@ -1,12 +1,11 @@
 package listmessages
 
 import (
+	"bytes"
 	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"google.golang.org/api/gmail/v1"
 )
 
 func BenchmarkCursor(b *testing.B) {
@@ -61,15 +60,26 @@ func BenchmarkReadBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkIDs is what an instance does itself for a page of 500.
-func BenchmarkIDs(b *testing.B) {
-	var p page
+// BenchmarkReadList reads a page of 500 as Gmail usually writes it, and as
+// encoding/json does.
+func BenchmarkReadList(b *testing.B) {
+	answer := []byte(`{"messages":[`)
 	for i := range 500 {
-		id := fmt.Sprintf("18c2f0a1b2c3%04x", i)
-		p.messages = append(p.messages, &gmail.Message{Id: id, ThreadId: id})
+		answer = fmt.Appendf(answer, `{"id":"18c2f0a1b2c3%04x","threadId":"18c2f0a1b2c3%04x"},`, i, i)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		idsOf(p)
+	answer = append(bytes.TrimSuffix(answer, []byte(",")), `],"nextPageToken":"09876543210987654321","resultSizeEstimate":201}`...)
+	for name, read := range map[string]func() (listAnswer, error){
+		"scan":   func() (listAnswer, error) { return readList(answer, 500) },
+		"decode": func() (listAnswer, error) { return decodeList(answer) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(answer)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if a, err := read(); err != nil || len(a.messages) != 500 {
+					b.Fatal(len(a.messages), err)
+				}
+			}
+		})
 	}
 }

@@ -137,7 +137,7 @@ func (d *details) enqueue(p page) {
 		return
 	}
 	for i, m := range p.messages {
-		d.queue = append(d.queue, entry{id: m.Id, threadID: m.ThreadId, page: p.at, last: i == len(p.messages)-1, next: p.next})
+		d.queue = append(d.queue, entry{id: string(m.id), threadID: string(m.threadID), page: p.at, last: i == len(p.messages)-1, next: p.next})
 	}
 }
 
@@ -260,10 +260,10 @@ func (d *details) knownGood(ctx context.Context, authorization string) string {
 	}
 	endpoint.RecordOf(ctx).QuotaUnits.Add(listUnits)
 	answer, err := d.lister.list(ctx, d.query, cursor{}, 1, authorization)
-	if err != nil || len(answer.Messages) == 0 || isNil(answer.Messages[0]) {
+	if err != nil || len(answer.messages) == 0 {
 		return ""
 	}
-	return answer.Messages[0].Id
+	return string(answer.messages[0].id)
 }
 
 // advance moves the place to go on at past a message. Gmail may go on listing

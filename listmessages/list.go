@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/api/gmail/v1"
+	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
 
 	"example.com/gmailgrant/internal/endpoint"
@@ -23,9 +24,11 @@ type Lister struct {
 	Clock Clock
 	Gmail *gmail.Service
 
-	client  *http.Client  // what Gmail uses; for batches, which it has no method for
-	scopes  []string      // asked for at sign-in
-	timeout time.Duration // LIST_DEADLINE
+	client   *http.Client // what Gmail uses
+	listURL  string
+	batchURL string
+	scopes   []string      // asked for at sign-in
+	timeout  time.Duration // LIST_DEADLINE
 }
 
 // NewLister returns a lister that reaches Gmail by client, for all users: each
@@ -41,7 +44,16 @@ func NewLister(store *tokenstore.Store, client *http.Client, address string, sco
 	if err != nil {
 		return nil, err
 	}
-	return &Lister{Store: store, Clock: clock, Gmail: service, client: client, scopes: scopes, timeout: timeout}, nil
+	return &Lister{
+		Store:    store,
+		Clock:    clock,
+		Gmail:    service,
+		client:   client,
+		listURL:  googleapi.ResolveRelative(service.BasePath, listPath),
+		batchURL: googleapi.ResolveRelative(service.BasePath, batchPath),
+		scopes:   scopes,
+		timeout:  timeout,
+	}, nil
 }
 
 // Limits bound a listing. The zero value has those of GET listmessages.
@@ -103,6 +115,14 @@ var (
 // goes on: what was yielded before stays good. It is [ErrDeadline], [ErrBytes], or
 // an [endpoint.Problem] in which the errors of tokenstore can be matched.
 func (l *Lister) List(ctx context.Context, user, grantID string, q Query, limits Limits) iter.Seq2[Part, error] {
+	if err := check(q.values()); err != nil {
+		return func(yield func(Part, error) bool) { yield(Part{NextPageToken: q.PageToken}, err) }
+	}
+	return l.listChecked(ctx, user, grantID, q, limits)
+}
+
+// listChecked is List for a query that obeys the rules.
+func (l *Lister) listChecked(ctx context.Context, user, grantID string, q Query, limits Limits) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
 		limits := limits.orDefault(l.deadline(ctx))
 		ctx, cancel := context.WithTimeout(ctx, limits.Deadline.Sub(l.Clock.now()))
@@ -123,9 +143,6 @@ func (l *Lister) List(ctx context.Context, user, grantID string, q Query, limits
 }
 
 func (l *Lister) begin(ctx context.Context, user, grantID string, q Query, deadline time.Time) (*access, cursor, error) {
-	if err := check(q.values()); err != nil {
-		return nil, cursor{}, err
-	}
 	at, err := decodeCursor(user, q)
 	if err != nil {
 		return nil, at, err
@@ -192,36 +209,11 @@ func (l *Lister) listIDs(ctx context.Context, a *access, q Query, at cursor, bud
 func idsOf(p page) (part Part, size int) {
 	part.ResultSizeEstimate = p.estimate
 	part.Messages = make([][]byte, 0, len(p.messages))
-	buf := make([]byte, 0, len(p.messages)*stubSize) // of all
 	for _, m := range p.messages {
-		begin := len(buf)
-		buf = appendIDs(buf, m.Id, m.ThreadId)
-		part.Messages = append(part.Messages, buf[begin:len(buf):len(buf)])
+		part.Messages = append(part.Messages, m.json)
+		size += len(m.json) + 1
 	}
-	return part, len(buf) + len(p.messages)
-}
-
-// stubSize is the usual length of what appendIDs appends.
-const stubSize = len(`{"id":"0123456789abcdef","threadId":"0123456789abcdef"}`)
-
-// appendIDs appends the JSON of a message of which only its IDs are known. Those of
-// Gmail need no escaping, and there may be thousands.
-func appendIDs(b []byte, id, threadID string) []byte {
-	if !alphanumeric(id) || !alphanumeric(threadID) {
-		return append(b, stub{ID: id, ThreadID: threadID}.json()...)
-	}
-	b = append(append(b, `{"id":"`...), id...)
-	b = append(append(b, `","threadId":"`...), threadID...)
-	return append(b, `"}`...)
-}
-
-func alphanumeric(s string) bool {
-	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return false
-		}
-	}
-	return s != ""
+	return part, size
 }
 
 // A stub is what is said of a message when its content is not: in a list of

@@ -31,7 +31,7 @@ func (h *Handler) Get(w http.ResponseWriter, r *http.Request) error {
 	out := &stream{w: w, lines: wantsLines(r)}
 	var end ending
 	moved := false // something was delivered, if only a place further on
-	for part, err := range h.Lister.List(r.Context(), s.User, s.GrantID, q, limits) {
+	for part, err := range h.Lister.listChecked(r.Context(), s.User, s.GrantID, q, limits) {
 		if err != nil && !moved {
 			return err
 		}

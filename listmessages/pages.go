@@ -1,13 +1,17 @@
 package listmessages
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"iter"
+	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
-	"google.golang.org/api/gmail/v1"
 	"google.golang.org/api/googleapi"
 
 	"example.com/gmailgrant/internal/endpoint"
@@ -18,19 +22,22 @@ const (
 	maxPage = 500
 	// callTimeout bounds one call to Gmail.
 	callTimeout = 15 * time.Second
+	// listPath is that of users.messages.list. The user is always that of the token.
+	// https://developers.google.com/workspace/gmail/api/reference/rest/v1/users.messages/list
+	listPath = "gmail/v1/users/me/messages"
 	// What calls cost of Gmail's quota.
 	// https://developers.google.com/workspace/gmail/api/reference/quota
 	listUnits = 5
 	getUnits  = 20
 	// listFields asks for what is handed on, and nothing else.
-	listFields googleapi.Field = "messages(id,threadId),nextPageToken,resultSizeEstimate"
+	listFields = "messages(id,threadId),nextPageToken,resultSizeEstimate"
 )
 
 // A page is what one list call brought.
 type page struct {
 	at       cursor // where it begins
 	next     cursor // where the list goes on; the zero cursor at its end
-	messages []*gmail.Message
+	messages []message
 	estimate int64
 	more     bool // the listing goes on after it
 }
@@ -55,7 +62,7 @@ func (l *Lister) pages(ctx context.Context, a *access, q Query, at cursor) iter.
 // page fetches the page at a cursor, at most left messages of it unless left is
 // 0.
 func (l *Lister) page(ctx context.Context, a *access, q Query, at cursor, left int) (page, error) {
-	var answer *gmail.ListMessagesResponse
+	var answer listAnswer
 	err := a.call(ctx, func(ctx context.Context, authorization string) *failure {
 		endpoint.RecordOf(ctx).QuotaUnits.Add(listUnits)
 		var err error
@@ -67,24 +74,21 @@ func (l *Lister) page(ctx context.Context, a *access, q Query, at cursor, left i
 	if err != nil {
 		return page{}, err
 	}
-	if answer.NextPageToken != "" && answer.NextPageToken == at.pageToken {
+	if answer.nextPageToken != "" && answer.nextPageToken == at.pageToken {
 		return page{}, &endpoint.Problem{Reason: endpoint.UpstreamUnavailable, Err: errors.New("a page of Gmail names itself as the next one")}
 	}
 	p := page{
 		at:       at,
-		next:     cursor{pageToken: answer.NextPageToken},
-		messages: rest(slices.DeleteFunc(answer.Messages, isNil), at),
-		estimate: answer.ResultSizeEstimate,
+		next:     cursor{pageToken: answer.nextPageToken},
+		messages: rest(answer.messages, at),
+		estimate: answer.estimate,
 	}
 	if left > 0 && len(p.messages) > left {
 		p.messages = p.messages[:left]
-		p.next = cursor{pageToken: at.pageToken, after: p.messages[left-1].Id}
+		p.next = cursor{pageToken: at.pageToken, after: string(p.messages[left-1].id)}
 	}
 	return p, nil
 }
-
-// isNil recognises a null in a list, which is no message.
-func isNil(m *gmail.Message) bool { return m == nil }
 
 // failed classifies the error of a call.
 func (l *Lister) failed(err error) *failure {
@@ -95,38 +99,90 @@ func (l *Lister) failed(err error) *failure {
 // pageSize is how many messages to ask for. To go on in the middle of a page
 // takes the page as long as it can be, so that the message to go on after is in
 // it.
-func pageSize(at cursor, left int) int64 {
+func pageSize(at cursor, left int) int {
 	if left == 0 || at.midPage() {
 		return maxPage
 	}
-	return int64(min(left, maxPage))
+	return min(left, maxPage)
 }
 
 // rest is what follows a place in a page; all of it if the messages that the
 // place names are not there.
-func rest(messages []*gmail.Message, at cursor) []*gmail.Message {
+func rest(messages []message, at cursor) []message {
 	for _, id := range []string{at.gone, at.after} {
-		if i := slices.IndexFunc(messages, func(m *gmail.Message) bool { return m.Id == id }); i >= 0 {
+		if i := slices.IndexFunc(messages, func(m message) bool { return string(m.id) == id }); i >= 0 {
 			return messages[i+1:]
 		}
 	}
 	return messages
 }
 
-func (l *Lister) list(ctx context.Context, q Query, at cursor, size int64, authorization string) (*gmail.ListMessagesResponse, error) {
-	call := l.Gmail.Users.Messages.List("me").MaxResults(size).Fields(listFields).Context(ctx)
+// list asks for a page. gmail/v1 has a method for that, which takes far more CPU than
+// all the rest of a listing: a large struct for each message, by reflection.
+func (l *Lister) list(ctx context.Context, q Query, at cursor, size int, authorization string) (listAnswer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.listURL+"?"+listQuery(q, at, size), nil)
+	if err != nil {
+		return listAnswer{}, err
+	}
+	resp, err := l.send(req, authorization)
+	if err != nil {
+		return listAnswer{}, err
+	}
+	defer resp.Body.Close()
+	body := bytes.NewBuffer(make([]byte, 0, size*stubSize+bytes.MinRead))
+	if _, err := body.ReadFrom(io.LimitReader(resp.Body, maxListBytes)); err != nil {
+		return listAnswer{}, err
+	}
+	return readList(body.Bytes(), size)
+}
+
+const (
+	// stubSize is the usual length of a message in a list.
+	stubSize = len(`{"id":"0123456789abcdef","threadId":"0123456789abcdef"},`)
+	// maxListBytes is how much of a list is read: far more than 500 messages.
+	maxListBytes = 1 << 20
+)
+
+func listQuery(q Query, at cursor, size int) string {
+	values := url.Values{"maxResults": {strconv.Itoa(size)}, "fields": {listFields}, "prettyPrint": {"false"}}
 	if q.Q != "" {
-		call.Q(q.Q)
+		values.Set("q", q.Q)
 	}
 	if len(q.LabelIDs) > 0 {
-		call.LabelIds(slices.Sorted(slices.Values(q.LabelIDs))...) // for Gmail a page token may belong to their order
+		values["labelIds"] = slices.Sorted(slices.Values(q.LabelIDs)) // for Gmail a page token may belong to their order
 	}
 	if q.IncludeSpamTrash {
-		call.IncludeSpamTrash(true)
+		values.Set("includeSpamTrash", "true")
 	}
 	if at.pageToken != "" {
-		call.PageToken(at.pageToken)
+		values.Set("pageToken", at.pageToken)
 	}
-	call.Header().Set("Authorization", authorization)
-	return call.Do()
+	return values.Encode()
+}
+
+// send makes a request to Gmail. Without an error the caller closes the answer's body.
+func (l *Lister) send(req *http.Request, authorization string) (*http.Response, error) {
+	req.Header.Set("Authorization", authorization)
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	body := resp.Body
+	if err := checkResponse(resp); err != nil {
+		body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// maxErrorBytes is how much of an error answer is read.
+const maxErrorBytes = 64 << 10
+
+// checkResponse returns the error of an answer that is one.
+func checkResponse(resp *http.Response) error {
+	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
+		return nil
+	}
+	resp.Body = io.NopCloser(io.LimitReader(resp.Body, maxErrorBytes))
+	return googleapi.CheckResponse(resp)
 }

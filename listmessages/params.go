@@ -1,7 +1,6 @@
 package listmessages
 
 import (
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -97,18 +96,29 @@ func parseQuery(r *http.Request) (Query, error) {
 }
 
 // check holds parameters against the rules, whether they came in a request or are
-// those of a [Query].
+// those of a [Query]. Of several faults the first by name is reported.
 func check(values url.Values) error {
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		given := values[name]
-		if len(given) > rules[name].most {
-			return endpoint.Invalid("The parameter " + name + " was given too often.")
-		}
-		if !all(given, rules[name].valid) {
-			return endpoint.Invalid("The parameter " + name + " is malformed.")
+	var first string
+	var err error
+	for name, given := range values {
+		if fault := rules[name].fault(name, given); fault != nil && (err == nil || name < first) {
+			first, err = name, fault
 		}
 	}
+	if err != nil {
+		return err
+	}
 	return checkTogether(values)
+}
+
+func (r rule) fault(name string, given []string) error {
+	if len(given) > r.most {
+		return endpoint.Invalid("The parameter " + name + " was given too often.")
+	}
+	if !all(given, r.valid) {
+		return endpoint.Invalid("The parameter " + name + " is malformed.")
+	}
+	return nil
 }
 
 func all(values []string, valid func(string) bool) bool {

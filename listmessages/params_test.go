@@ -169,16 +169,3 @@ func FuzzParameters(f *testing.F) {
 		}
 	})
 }
-
-// An ID that needs escaping is escaped, and one that does not is written as
-// encoding/json would.
-func FuzzAppendIDs(f *testing.F) {
-	f.Add("18c2f0a1b2c3d4e5", "18c2f0a1b2c3d4e5")
-	f.Add(`a"b\`, "<é\n>")
-	f.Add("", "")
-	f.Fuzz(func(t *testing.T, id, threadID string) {
-		if got, want := string(appendIDs(nil, id, threadID)), string(stub{ID: id, ThreadID: threadID}.json()); got != want {
-			t.Errorf("%s, want %s", got, want)
-		}
-	})
-}
