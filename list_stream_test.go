@@ -81,6 +81,27 @@ func TestFirstPageAtOnce(t *testing.T) {
 	}
 }
 
+// TestLength: an answer that is complete at once says how long it is, so that one that
+// is cut can be told; one that grows does not.
+func TestLength(t *testing.T) {
+	in := newInbox(t, 600)
+	for query, want := range map[string]bool{
+		everything + "&maxResults=500": true,
+		everything:                     false,
+		everything + "&format=minimal&maxResults=60": false,
+		"q=subject:doesnotoccur":                     true,
+	} {
+		for _, accept := range []string{"application/json", ndjson} {
+			resp := in.open(t.Context(), query, accept)
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || (resp.ContentLength == int64(len(body))) != want {
+				t.Errorf("%s as %s: %d bytes, Content-Length %d, %v", query, accept, len(body), resp.ContentLength, err)
+			}
+		}
+	}
+}
+
 // TestFirstChunkAtOnce is the same for details.
 func TestFirstChunkAtOnce(t *testing.T) {
 	for _, accept := range []string{"application/json", ndjson} {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"example.com/gmailgrant/internal/endpoint"
@@ -27,7 +28,8 @@ type ending struct {
 type stream struct {
 	w        http.ResponseWriter
 	lines    bool // application/x-ndjson
-	begun    bool
+	begun    bool // there is something to write
+	sent     bool // something was written
 	messages int
 	buf      []byte
 }
@@ -92,18 +94,25 @@ func (s *stream) end(e ending) error {
 		tail = tail[1:] // the brace was opened before the messages
 	}
 	s.buf = append(append(s.buf, tail...), '\n')
-	return s.flush()
+	if !s.sent {
+		s.w.Header().Set("Content-Length", strconv.Itoa(len(s.buf)))
+	}
+	return s.write() // the server flushes what is complete
 }
 
 func (s *stream) flush() error {
-	rc := http.NewResponseController(s.w)
-	_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every server has one
-	_, err := s.w.Write(s.buf)
-	s.buf = s.buf[:0]
-	if err != nil {
+	if err := s.write(); err != nil {
 		return err
 	}
-	return rc.Flush()
+	return http.NewResponseController(s.w).Flush()
+}
+
+func (s *stream) write() error {
+	s.sent = true
+	_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(writeTimeout)) // not every server has one
+	_, err := s.w.Write(s.buf)
+	s.buf = s.buf[:0]
+	return err
 }
 
 // wantsLines reports whether the client asks for a message a line.
