@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -55,6 +56,8 @@ type Authorizer struct {
 	Site   *site.Site
 	Scopes []string
 	Now    func() time.Time
+
+	begun atomic.Pointer[beginning] // of the client used last
 }
 
 // NewFlow returns a flow with a new ID.
@@ -76,23 +79,37 @@ func (a *Authorizer) URL(ctx context.Context, f Flow, hints Hints) (string, erro
 	if err != nil {
 		return "", err
 	}
-	query := url.Values{
+	address := a.beginning(client) + "&code_challenge=" + oauth2.S256ChallengeFromVerifier(f.Verifier) + "&state=" + state
+	if hints.LoginHint != "" {
+		address += "&login_hint=" + url.QueryEscape(hints.LoginHint)
+	}
+	if hints.Prompt != "" {
+		address += "&prompt=" + url.QueryEscape(hints.Prompt)
+	}
+	return address, nil
+}
+
+// A beginning is what the addresses for a client have in common.
+type beginning struct {
+	client  *tokenstore.Client
+	address string
+}
+
+// beginning is made once for a client: it is most of what has to be encoded.
+func (a *Authorizer) beginning(client *tokenstore.Client) string {
+	if b := a.begun.Load(); b != nil && b.client == client {
+		return b.address
+	}
+	address := site.AddQuery(client.AuthURL(), url.Values{
 		"response_type":         {"code"},
 		"client_id":             {client.ID},
 		"redirect_uri":          {a.RedirectURI()},
 		"scope":                 {strings.Join(a.Scopes, " ")},
 		"access_type":           {"offline"},
-		"state":                 {state},
-		"code_challenge":        {oauth2.S256ChallengeFromVerifier(f.Verifier)},
 		"code_challenge_method": {"S256"},
-	}
-	if hints.LoginHint != "" {
-		query.Set("login_hint", hints.LoginHint)
-	}
-	if hints.Prompt != "" {
-		query.Set("prompt", hints.Prompt)
-	}
-	return site.AddQuery(client.AuthURL(), query), nil
+	})
+	a.begun.Store(&beginning{client, address})
+	return address
 }
 
 // marshal does not escape for HTML, which would make a state up to six times as

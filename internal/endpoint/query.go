@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,17 +19,25 @@ func Query(r *http.Request, single, repeatable []string) (url.Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		switch {
-		case slices.Contains(single, name):
-			if len(query[name]) > 1 {
-				return nil, Invalid(fmt.Sprintf("The parameter %s was given more than once.", name))
-			}
-		case !slices.Contains(repeatable, name):
-			return nil, Invalid(fmt.Sprintf("The parameter %.40q is not known here.", name))
+	var first string // name of the fault
+	for name, values := range query {
+		if fault := queryFault(name, len(values), single, repeatable); fault != nil && (err == nil || name < first) {
+			first, err = name, fault
 		}
 	}
-	return query, nil
+	return query, err
+}
+
+func queryFault(name string, times int, single, repeatable []string) error {
+	switch {
+	case slices.Contains(repeatable, name):
+		return nil
+	case !slices.Contains(single, name):
+		return Invalid(fmt.Sprintf("The parameter %.40q is not known here.", name))
+	case times > 1:
+		return Invalid(fmt.Sprintf("The parameter %s was given more than once.", name))
+	}
+	return nil
 }
 
 // AnyQuery parses the query of a request that may have parameters unknown to us.
