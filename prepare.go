@@ -15,8 +15,9 @@ import (
 const headStart = 4 * time.Millisecond
 
 func (p *process) prepare(name string) {
+	a := p.app()
 	time.Sleep(headStart)
-	p.app().prepare(context.Background(), name)
+	a.prepare(context.Background(), name)
 }
 
 // prepareTimeout bounds what is begun before the first request.
