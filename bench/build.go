@@ -13,8 +13,12 @@ import (
 	"strings"
 )
 
-// linkerFlags are those of deploy/deploy.sh, for all programs alike.
-const linkerFlags = "-s -w"
+// How deploy/deploy.sh has the functions built. The framework's hello has the linker
+// flags too, but cgo, which is the default.
+const (
+	linkerFlags = "-s -w"
+	withoutC    = "CGO_ENABLED=0"
+)
 
 // build puts the programs into dir: functions, hello, hello-newer, proxy, plain, stub
 // and profiled, and fetches what the Node peer needs.
@@ -31,7 +35,7 @@ func build(ctx context.Context, dir string) error {
 		return err
 	}
 	for program, name := range map[string]string{"hello-newer": "hello", "proxy": "proxy", "plain": "plain", "stub": "stub", "profiled": "profiled"} {
-		if err := run(ctx, root, "go", "build", "-ldflags", linkerFlags, "-o", filepath.Join(dir, program), "./bench/"+name); err != nil {
+		if err := run(ctx, root, "env", withoutC, "go", "build", "-ldflags", linkerFlags, "-o", filepath.Join(dir, program), "./bench/"+name); err != nil {
 			return err
 		}
 	}
@@ -59,7 +63,7 @@ func buildFunctions(ctx context.Context, root, dir string) error {
 		}
 	}
 	program := filepath.Join(dir, "functions")
-	return run(ctx, root, "env", "GOOGLE_GOLDFLAGS="+linkerFlags, "bash", ".ci/buildpack", source, program)
+	return run(ctx, root, "env", "GOOGLE_GOLDFLAGS="+linkerFlags, withoutC, "bash", ".ci/buildpack", source, program)
 }
 
 const framework = "github.com/GoogleCloudPlatform/functions-framework-go"

@@ -37,6 +37,7 @@ func (l *lab) functions(target string) program {
 		"ALLOWED_ORIGINS="+frontEnd,
 		"RETURN_URLS="+returnURL,
 		"SSL_CERT_DIR=/nonexistent",
+		"GOGC=200",
 		"LIST_DEADLINE=60s",
 	)}
 	if target != "" {

@@ -19,7 +19,7 @@ const largestPage = 500
 // networks are measured one after another.
 var networks = []network{
 	{roundTrip: roundTrip, callTime: callTime, tokenTime: time.Hour, series: []series{
-		{"start", 4, probesOfStart},
+		{"start", 12, probesOfStart},
 		{"start-evicted", 4, probesOfEvictedStart},
 		{"start-sixth", 4, probesOfSlowStart},
 		{"first", 4, probesOfFirst},

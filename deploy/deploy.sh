@@ -292,6 +292,8 @@ environment() {
     # Go reads the bundle of certificates and then every file of this folder,
     # which on Debian are the same ones again. There is no such folder.
     "SSL_CERT_DIR=/nonexistent"
+    # Garbage is collected half as often. There is memory enough, and CPU is dearer.
+    "GOGC=200"
   )
   [[ -z $origins ]] || values+=("ALLOWED_ORIGINS=$origins")
   [[ ${#settings[@]} == 0 ]] || values+=("${settings[@]}")
@@ -306,7 +308,7 @@ deploy_function() {
     --entry-point="$1" --source="$root" --trigger-http \
     --service-account="$(account "$1")" --memory=512Mi --cpu=1 --concurrency=80 \
     --timeout=60s --max-instances="$max_instances" --serve-all-traffic-latest-revision \
-    --update-labels="app=$label" --set-build-env-vars='GOOGLE_GOLDFLAGS=-s -w' \
+    --update-labels="app=$label" --set-build-env-vars='GOOGLE_GOLDFLAGS=-s -w,CGO_ENABLED=0' \
     --set-env-vars="$(environment)" "${options[@]}" --format=none
 }
 

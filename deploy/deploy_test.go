@@ -287,6 +287,7 @@ func (w *world) wantFunctions(t *testing.T, settings map[string]string, builder 
 		"SEAL_KEY_NAME":        secrets[1],
 		"FIRESTORE_DATABASE":   "gmailgrant",
 		"SSL_CERT_DIR":         "/nonexistent",
+		"GOGC":                 "200",
 	}
 	maps.Copy(environment, settings)
 	functions := w.cloud.Functions()
@@ -299,7 +300,8 @@ func (w *world) wantFunctions(t *testing.T, settings map[string]string, builder 
 			t.Errorf("function %s with labels %v", f.Name, f.Labels)
 		}
 		build := fakecloud.BuildConfig{
-			EntryPoint: name, Runtime: "go126", ServiceAccount: builder, EnvironmentVariables: map[string]string{"GOOGLE_GOLDFLAGS": "-s -w"}, Source: f.BuildConfig.Source,
+			EntryPoint: name, Runtime: "go126", ServiceAccount: builder, Source: f.BuildConfig.Source,
+			EnvironmentVariables: map[string]string{"GOOGLE_GOLDFLAGS": "-s -w", "CGO_ENABLED": "0"},
 		}
 		if !reflect.DeepEqual(f.BuildConfig, build) {
 			t.Errorf("%s is built with %+v, want %+v", name, f.BuildConfig, build)

@@ -27,6 +27,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -300,7 +301,11 @@ func build(f *fakecloud.Function) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	flags := "GOOGLE_GOLDFLAGS=" + f.BuildConfig.EnvironmentVariables["GOOGLE_GOLDFLAGS"]
+	var flags []string
+	for name, value := range f.BuildConfig.EnvironmentVariables {
+		flags = append(flags, name+"="+value)
+	}
+	slices.Sort(flags)
 	programs.mu.Lock()
 	defer programs.mu.Unlock()
 	key := sha256.Sum256(fmt.Append(nil, flags, files)) // fmt sorts maps
@@ -313,7 +318,7 @@ func build(f *fakecloud.Function) (string, error) {
 	}
 	program := filepath.Join(programs.dir, fmt.Sprintf("program-%x", key[:4]))
 	cmd := exec.Command("bash", "../.ci/buildpack", source, program)
-	cmd.Env = append(os.Environ(), flags)
+	cmd.Env = append(os.Environ(), flags...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}

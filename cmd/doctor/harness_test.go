@@ -57,6 +57,7 @@ func wellSet() map[string]string {
 		"FIRESTORE_DATABASE":   "gmailgrant",
 		"ALLOWED_ORIGINS":      sibling + "," + foreign,
 		"SSL_CERT_DIR":         "/nonexistent",
+		"GOGC":                 "200",
 	}
 }
 
