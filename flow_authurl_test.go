@@ -1,10 +1,12 @@
 package gmailgrant
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -83,6 +85,26 @@ func clientID(t *testing.T, w *world) string {
 	web, _ := a.json(t)["web"].(map[string]any)
 	id, _ := web["client_id"].(string)
 	return id
+}
+
+// TestAddressOfAnotherClient: an instance uses a client for ten minutes, and then the one that
+// took its place.
+func TestAddressOfAnotherClient(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	b := w.newBrowser(t)
+	id := clientID(t, w)
+	wantID := func(want string) {
+		t.Helper()
+		if got := b.authorizationURL("").Query().Get("client_id"); got != want {
+			t.Errorf("client_id %s, want %s", got, want)
+		}
+	}
+	wantID(id)
+	w.google.AddSecretVersion("gmailgrant-client", bytes.ReplaceAll(w.google.ClientJSON(), []byte(id), []byte("other-"+id)))
+	w.clock.Advance(10*time.Minute - 1)
+	wantID(id)
+	w.clock.Advance(1)
+	wantID("other-" + id)
 }
 
 // TestOneChallengePerFlow: two flows never share a state or a PKCE pair.

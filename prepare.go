@@ -10,7 +10,7 @@ import (
 	"example.com/gmailgrant/internal/flight"
 )
 
-// headStart lets the server listen first: on one CPU, preparing would hold up what
+// headStart lets the server listen first: on one CPU, connecting would hold up what
 // can be answered at once.
 const headStart = 4 * time.Millisecond
 

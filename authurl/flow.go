@@ -49,8 +49,8 @@ type Hints struct {
 	Prompt    string // "consent", "select_account", or both
 }
 
-// An Authorizer builds authorization URLs and reads the states in them. It does
-// not change once made and is safe for concurrent use.
+// An Authorizer builds authorization URLs and reads the states in them. It is safe
+// for concurrent use and must not be copied.
 type Authorizer struct {
 	Store  *tokenstore.Store
 	Site   *site.Site

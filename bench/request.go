@@ -96,7 +96,7 @@ const gmailList = "/gmail/v1/users/me/messages"
 // gmailQuery is how the functions ask Gmail for a page.
 func gmailQuery(n int) url.Values {
 	return url.Values{
-		"alt": {"json"}, "prettyPrint": {"false"}, "includeSpamTrash": {"true"}, "maxResults": {strconv.Itoa(n)},
+		"prettyPrint": {"false"}, "includeSpamTrash": {"true"}, "maxResults": {strconv.Itoa(n)},
 		"fields": {"messages(id,threadId),nextPageToken,resultSizeEstimate"},
 	}
 }

@@ -33,7 +33,7 @@ var networks = []network{
 		{"first-refresh", 4, probesOfFirst},
 	}},
 	{tokenTime: time.Hour, series: []series{
-		{"authurl-load", 2, probesOfAuthURLLoad},
+		{"authurl-load", 4, probesOfAuthURLLoad},
 		{"list-load", 2, probesOfListLoad},
 		{"list-sixth", 2, probesOfSlowList},
 	}},

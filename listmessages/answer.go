@@ -71,7 +71,7 @@ func scanList(b []byte, size int) (a listAnswer, ok bool) {
 			return a, false
 		}
 		if !s.skip(",") {
-			return a, s.skip("}") && len(bytes.TrimSpace(s.rest)) == 0
+			return a, s.skip("}") && len(bytes.TrimRight(s.rest, " \t\r\n")) == 0
 		}
 	}
 }

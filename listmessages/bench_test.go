@@ -1,7 +1,6 @@
 package listmessages
 
 import (
-	"bytes"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -63,11 +62,7 @@ func BenchmarkReadBatch(b *testing.B) {
 // BenchmarkReadList reads a page of 500 as Gmail usually writes it, and as
 // encoding/json does.
 func BenchmarkReadList(b *testing.B) {
-	answer := []byte(`{"messages":[`)
-	for i := range 500 {
-		answer = fmt.Appendf(answer, `{"id":"18c2f0a1b2c3%04x","threadId":"18c2f0a1b2c3%04x"},`, i, i)
-	}
-	answer = append(bytes.TrimSuffix(answer, []byte(",")), `],"nextPageToken":"09876543210987654321","resultSizeEstimate":201}`...)
+	answer := usualPage(500)
 	for name, read := range map[string]func() (listAnswer, error){
 		"scan":   func() (listAnswer, error) { return readList(answer, 500) },
 		"decode": func() (listAnswer, error) { return decodeList(answer) },

@@ -115,10 +115,13 @@ var (
 // goes on: what was yielded before stays good. It is [ErrDeadline], [ErrBytes], or
 // an [endpoint.Problem] in which the errors of tokenstore can be matched.
 func (l *Lister) List(ctx context.Context, user, grantID string, q Query, limits Limits) iter.Seq2[Part, error] {
-	if err := check(q.values()); err != nil {
-		return func(yield func(Part, error) bool) { yield(Part{NextPageToken: q.PageToken}, err) }
+	return func(yield func(Part, error) bool) {
+		if err := check(q.values()); err != nil {
+			yield(Part{NextPageToken: q.PageToken}, err)
+			return
+		}
+		l.listChecked(ctx, user, grantID, q, limits)(yield)
 	}
-	return l.listChecked(ctx, user, grantID, q, limits)
 }
 
 // listChecked is List for a query that obeys the rules.

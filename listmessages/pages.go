@@ -129,19 +129,22 @@ func (l *Lister) list(ctx context.Context, q Query, at cursor, size int, authori
 		return listAnswer{}, err
 	}
 	defer resp.Body.Close()
-	body := bytes.NewBuffer(make([]byte, 0, size*stubSize+bytes.MinRead))
+	body := bytes.NewBuffer(make([]byte, 0, listCapacity(size)))
 	if _, err := body.ReadFrom(io.LimitReader(resp.Body, maxListBytes)); err != nil {
 		return listAnswer{}, err
 	}
 	return readList(body.Bytes(), size)
 }
 
-const (
-	// stubSize is the usual length of a message in a list.
-	stubSize = len(`{"id":"0123456789abcdef","threadId":"0123456789abcdef"},`)
-	// maxListBytes is how much of a list is read: far more than 500 messages.
-	maxListBytes = 1 << 20
-)
+// maxListBytes is how much of a list is read: far more than 500 messages.
+const maxListBytes = 1 << 20
+
+// listCapacity is what a list of so many messages usually takes to read at once: the
+// messages, what is around them, and what ReadFrom wants free to see the end.
+func listCapacity(size int) int {
+	const message = len(`{"id":"0123456789abcdef","threadId":"0123456789abcdef"},`)
+	return size*message + 2*bytes.MinRead
+}
 
 func listQuery(q Query, at cursor, size int) string {
 	values := url.Values{"maxResults": {strconv.Itoa(size)}, "fields": {listFields}, "prettyPrint": {"false"}}

@@ -98,27 +98,16 @@ func parseQuery(r *http.Request) (Query, error) {
 // check holds parameters against the rules, whether they came in a request or are
 // those of a [Query]. Of several faults the first by name is reported.
 func check(values url.Values) error {
-	var first string
-	var err error
-	for name, given := range values {
-		if fault := rules[name].fault(name, given); fault != nil && (err == nil || name < first) {
-			first, err = name, fault
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return checkTogether(values)
-}
-
-func (r rule) fault(name string, given []string) error {
-	if len(given) > r.most {
+	name, found := endpoint.FirstByName(values, func(name string, given []string) bool {
+		return len(given) > rules[name].most || !all(given, rules[name].valid)
+	})
+	switch {
+	case !found:
+		return checkTogether(values)
+	case len(values[name]) > rules[name].most:
 		return endpoint.Invalid("The parameter " + name + " was given too often.")
 	}
-	if !all(given, r.valid) {
-		return endpoint.Invalid("The parameter " + name + " is malformed.")
-	}
-	return nil
+	return endpoint.Invalid("The parameter " + name + " is malformed.")
 }
 
 func all(values []string, valid func(string) bool) bool {

@@ -136,6 +136,18 @@ func TestParametersRefused(t *testing.T) {
 	}
 }
 
+// TestFirstFault: of several faults the first by name is told.
+func TestFirstFault(t *testing.T) {
+	faults := url.Values{"q": {" "}, "format": {"none"}, "maxResults": {"0"}, "pageToken": {""}, "id": {"."}, "labelIds": {"INBOX"}}
+	if got, want := endpoint.AsProblem(check(faults)).Detail, "The parameter format is malformed."; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	faults["format"] = []string{Full, Raw}
+	if got, want := endpoint.AsProblem(check(faults)).Detail, "The parameter format was given too often."; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // FuzzParameters: nothing that is accepted can leave its place in a URL, in a
 // header line or in a part of a batch.
 func FuzzParameters(f *testing.F) {

@@ -19,25 +19,26 @@ func Query(r *http.Request, single, repeatable []string) (url.Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	var first string // name of the fault
-	for name, values := range query {
-		if fault := queryFault(name, len(values), single, repeatable); fault != nil && (err == nil || name < first) {
-			first, err = name, fault
-		}
+	name, found := FirstByName(query, func(name string, given []string) bool {
+		return !slices.Contains(repeatable, name) && (len(given) > 1 || !slices.Contains(single, name))
+	})
+	switch {
+	case !found:
+		return query, nil
+	case slices.Contains(single, name):
+		return nil, Invalid(fmt.Sprintf("The parameter %s was given more than once.", name))
 	}
-	return query, err
+	return nil, Invalid(fmt.Sprintf("The parameter %.40q is not known here.", name))
 }
 
-func queryFault(name string, times int, single, repeatable []string) error {
-	switch {
-	case slices.Contains(repeatable, name):
-		return nil
-	case !slices.Contains(single, name):
-		return Invalid(fmt.Sprintf("The parameter %.40q is not known here.", name))
-	case times > 1:
-		return Invalid(fmt.Sprintf("The parameter %s was given more than once.", name))
+// FirstByName finds the first parameter by name of which something is the case.
+func FirstByName(query url.Values, is func(name string, given []string) bool) (first string, found bool) {
+	for name, given := range query {
+		if (!found || name < first) && is(name, given) {
+			first, found = name, true
+		}
 	}
-	return nil
+	return first, found
 }
 
 // AnyQuery parses the query of a request that may have parameters unknown to us.

@@ -49,6 +49,9 @@ func TestQueryRefuses(t *testing.T) {
 		"one=1;other=2":                        "",
 		"one=%zz":                              "",
 		"%zz=1":                                "",
+		"a=1&z=1&b=1&c=1&d=1&e=1":              `"a"`, // of several the first by name
+		"z=1&y=1&one=1&one=1&x=1&v=1&u=1":      "one",
+		"z=1&y=1&=1&x=1":                       `""`,
 		strings.Repeat("x", 500) + "=1":        "xxxx",
 		"one=" + strings.Repeat("x", 16<<10-3): "",
 	} {

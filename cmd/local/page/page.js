@@ -183,7 +183,8 @@ async function useWay(chosen) {
 
 /** Has Google's script there, if possible, before the click that needs it. */
 function prepareWay() {
-  if (way === 'popup') loadCodeClient(config).catch((error) => showProblem(error, signInSentence));
+  if (way !== 'popup') return;
+  loadCodeClient(config).catch((error) => way === 'popup' && showProblem(error, signInSentence));
 }
 
 function offerWays() {

@@ -47,9 +47,9 @@ export function loadCodeClient(config) {
 
 function load(src) {
   return new Promise((resolve, reject) => {
-    const script = Object.assign(document.createElement('script'), { src, onload: resolve });
-    script.onerror = () => reject(new GmailGrantError({ reason: 'popup_failed_to_load' }));
-    document.head.append(script);
+    const failed = () => reject(new GmailGrantError({ reason: 'popup_failed_to_load' }));
+    const onload = () => (window.google?.accounts ? resolve() : failed()); // a blocker may have put in an empty one
+    document.head.append(Object.assign(document.createElement('script'), { src, onload, onerror: failed }));
   });
 }
 
