@@ -14,7 +14,7 @@ import (
 )
 
 // How deploy/deploy.sh has the functions built. The framework's hello has the linker
-// flags too, but cgo, which is the default.
+// flags too, but cgo where there is a C compiler, which is the default.
 const (
 	linkerFlags = "-s -w"
 	withoutC    = "CGO_ENABLED=0"
