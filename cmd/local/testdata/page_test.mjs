@@ -15,7 +15,7 @@ const forDevelopers = 'Sign in by following authorization_url.';
 test('a sentence for each failure', () => {
   for (const reason of [
     'domain_policy', 'gmail_disabled', 'internal', 'misconfigured', 'missing_scope', 'network', 'no_session', 'no_storage',
-    'not_connected', 'popup_failed_to_load', 'rate_limited', 'revoked', 'session_expired', 'upstream_unavailable', 'user_changed',
+    'not_connected', 'rate_limited', 'revoked', 'session_expired', 'upstream_unavailable', 'user_changed',
   ]) assert.match(problemSentence({ reason, message: forDevelopers }), /^[A-Z](?!.*(_|Retry-After)).*[.]$/, reason);
   assert.equal(problemSentence({ reason: 'invalid_request', message: 'q is empty.' }), 'q is empty.');
 });
@@ -24,7 +24,8 @@ test('a sentence for each sign-in that failed', () => {
   const any = signInSentence({ reason: 'no such reason' });
   for (const reason of [
     'access_denied', 'code_exchange_failed', 'domain_policy', 'internal', 'invalid_request', 'misconfigured', 'missing_scope', 'network',
-    'no_refresh_token', 'no_storage', 'no_user_id', 'popup_closed', 'popup_failed_to_open', 'state_expired', 'upstream_unavailable', 'user_changed',
+    'no_refresh_token', 'no_storage', 'no_user_id', 'popup_closed', 'popup_failed_to_load', 'popup_failed_to_open', 'state_expired',
+    'upstream_unavailable', 'user_changed',
   ]) {
     const sentence = signInSentence({ reason, message: forDevelopers });
     assert.match(sentence, /^[A-Z](?!.*_).*[.]$/);
