@@ -23,6 +23,12 @@ func (tb *tab) become(who fakegoogle.Account) {
 	tb.t.Helper()
 	tb.toFront()
 	tb.do(reload)
+	tb.chooseAccount(who)
+}
+
+// chooseAccount signs out and chooses another account at Google.
+func (tb *tab) chooseAccount(who fakegoogle.Account) {
+	tb.t.Helper()
 	tb.click(`#sign-out`)
 	tb.awaitSignedOut()
 	tb.click(`#other-account`)

@@ -143,12 +143,7 @@ func TestChromiumSecondAccount(t *testing.T) {
 			tb := startChromium(t).openPage(p)
 			tb.click(`#way-` + way)
 			tb.connect(ada)
-			tb.click(`#sign-out`)
-			tb.awaitSignedOut()
-			tb.click(`#other-account`)
-			tb.answerConsent(consent{account: ben})
-			tb.awaitSignedIn(ben)
-			tb.awaitList()
+			tb.chooseAccount(ben)
 		})
 	}
 }
